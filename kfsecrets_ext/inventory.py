@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Literal, TypeAlias
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from . import cluster, mounts, podinfo
 
@@ -58,13 +59,14 @@ class MountReport:
             "path": self.path,
             "state": self.state,
             "reason": self.reason,
-            "updated": _iso(self.updated),
+            "updated": isoformat(self.updated),
         }
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """A key of a Secret, and where `get_secret` reads it.
+
+    There may be tens of thousands: a named tuple is made three times as fast as a dataclass.
 
     Attributes
     ----------
@@ -94,7 +96,7 @@ class Key:
             "kind": self.kind,
             "path": self.path,
             "variable": self.variable,
-            "updated": _iso(self.updated),
+            "updated": isoformat(self.updated),
         }
 
 
@@ -326,6 +328,12 @@ def pod() -> PodReport:
     )
 
 
+@lru_cache(maxsize=256)
+def isoformat(time: datetime | None) -> str | None:
+    """Return a time as JSON has it, for example ``2026-11-24T22:51:07Z``."""
+    return None if time is None else time.isoformat().replace("+00:00", "Z")
+
+
 _last: tuple[tuple[Any, ...], Inventory] | None = None
 
 
@@ -430,12 +438,14 @@ def _from_mount(
         reason = keys[0].reason if keys else _EMPTY
         return MountReport("subPath", mount.path, state, reason, _time(listing.modified)), keys
     keys = []
+    prefix = os.path.join(mount.directory, "")
     for file in listing.keys:
-        path = os.path.join(mount.directory, file.name)
+        path = prefix + file.name
         part = single.get(path)
-        keys.append(
-            _key(file, part.kind if part else mount.kind, path, bool(part and part.deleted))
-        )
+        if part is None:
+            keys.append(_key(file, mount.kind, path, False))
+        else:
+            keys.append(_key(file, part.kind, path, part.deleted))
     if listing.reason is not None:
         return MountReport(mount.kind, mount.path, "unreadable", listing.reason), keys
     if not keys:
@@ -447,15 +457,10 @@ def _from_mount(
 
 
 def _key(file: mounts.KeyFile, kind: Kind, path: str, deleted: bool) -> Key:
-    stale = deleted and file.state == "ready"
-    return Key(
-        name=file.name,
-        state="stale" if stale else file.state,
-        kind=kind,
-        reason=_STALE if stale else file.reason,
-        path=path,
-        updated=_time(file.modified),
-    )
+    name, state, reason, modified = file
+    if deleted and state == "ready":
+        return Key(name, "stale", kind, _STALE, path, None, _time(modified))
+    return Key(name, state, kind, reason, path, None, _time(modified))
 
 
 def _from_variables(
@@ -473,8 +478,14 @@ def _from_variables(
 
 
 def _time(seconds: float) -> datetime | None:
-    return datetime.fromtimestamp(int(seconds), timezone.utc) if seconds > 0 else None
+    # A file may have any time; a date has four digits for its year.
+    return _second(int(seconds)) if 0 < seconds < _YEAR_10000 else None
 
 
-def _iso(time: datetime | None) -> str | None:
-    return None if time is None else time.isoformat().replace("+00:00", "Z")
+_YEAR_10000 = 253402300800  # s since the epoch
+
+
+# The files of a volume are written together: most have the time of the one before.
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)

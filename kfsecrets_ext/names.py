@@ -1,4 +1,4 @@
-"""What may name a Secret, a key or a label."""
+"""What may name a Secret, a key or a label, and how a name is written in Python."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from .errors import InvalidName
 from .values import SecretBytes, SecretStr
 
-__all__ = ["NAME_LIMIT", "check_key", "check_label", "check_secret"]
+__all__ = ["NAME_LIMIT", "check_key", "check_label", "check_secret", "literal"]
 
 NAME_LIMIT = 253
 """Bytes. Kubernetes: the longest DNS-1123 subdomain, and the longest key of a Secret."""
@@ -94,6 +94,33 @@ def check_label(label: object) -> str:
     if not text.isprintable():
         raise InvalidName("label", text, reason="it holds a character that is not printable.")
     return text
+
+
+def literal(name: str, quote: str = '"') -> str:
+    r"""Return a name as a Python string literal, on one line and harmless to show.
+
+    Parameters
+    ----------
+    name : str
+    quote : str, default '"'
+        The quotation mark to write it with.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(literal('two\nlines of "text"'))
+    "two\nlines of \"text\""
+    """
+    return quote + "".join(_written(one, quote) for one in name) + quote
+
+
+def _written(one: str, quote: str) -> str:
+    if one in (quote, "\\"):
+        return f"\\{one}"
+    return one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
 
 
 def _text(kind: str, name: object) -> str:

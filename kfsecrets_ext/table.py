@@ -14,6 +14,7 @@ __all__ = ["COLUMNS", "SecretTable", "list_secrets"]
 COLUMNS = ("NAME", "KEYS", "SOURCE", "STATE")
 
 _KEYS_SHOWN = 8
+_CELL = "text-align: left; vertical-align: top; overflow-wrap: anywhere"
 _NOTHING = "No secrets are mounted here. Looked in: {roots}."
 
 
@@ -77,9 +78,11 @@ class SecretTable(Sequence[Secret]):
     def _repr_html_(self) -> str:
         if not self:
             return f"<p>{html.escape(self._nothing())}</p>"
-        head = "".join(f"<th>{column.capitalize()}</th>" for column in COLUMNS)
+        head = "".join(f'<th style="{_CELL}">{column.capitalize()}</th>' for column in COLUMNS)
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            "<tr>"
+            + "".join(f'<td style="{_CELL}">{html.escape(cell)}</td>' for cell in row)
+            + "</tr>"
             for row in self.rows()
         )
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())

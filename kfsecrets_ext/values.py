@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, SupportsIndex, overload
 
 __all__ = ["MASK", "SecretBytes", "SecretStr"]
 
@@ -15,8 +16,8 @@ class SecretStr(str):
 
     It is a ``str`` in every other respect, so that each library that takes a string gets the
     right one. ``str(value)``, ``print(value)`` and f-strings give the value: a type that
-    answered otherwise would give wrong passwords silently. Operations such as ``strip`` return
-    a plain ``str``.
+    answered otherwise would give wrong passwords silently. A part of it is masked too;
+    operations such as ``strip`` return a plain ``str``.
 
     Examples
     --------
@@ -30,6 +31,13 @@ class SecretStr(str):
 
     def __repr__(self) -> str:
         return f"SecretStr('{MASK}')"
+
+    # rich shortens what it shows by taking a part, and shows the length of the rest.
+    def __rich_repr__(self) -> Iterator[str]:
+        yield MASK
+
+    def __getitem__(self, index: SupportsIndex | slice) -> SecretStr:
+        return SecretStr(super().__getitem__(index))
 
     def __copy__(self) -> SecretStr:
         return self
@@ -63,6 +71,17 @@ class SecretBytes(bytes):
 
     def __str__(self) -> str:
         return repr(self)
+
+    def __rich_repr__(self) -> Iterator[str]:
+        yield MASK
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> SecretBytes: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> int | SecretBytes:
+        part = super().__getitem__(index)
+        return part if isinstance(part, int) else SecretBytes(part)
 
     def __copy__(self) -> SecretBytes:
         return self

@@ -312,7 +312,7 @@ def test_table_shows_names_keys_source_and_state(
         f"{root / 'secret' / 'test-secret'}, PodDefault test-secret",
         "ready",
     ]
-    assert "<td>foo, x</td>" in table._repr_html_()
+    assert ">foo, x</td>" in table._repr_html_()
 
 
 def test_hostile_names_are_harmless_in_the_table(

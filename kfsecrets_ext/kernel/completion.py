@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, cast
 
 from kfsecrets_ext import inventory
+from kfsecrets_ext.names import literal
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -47,7 +48,7 @@ def candidates(text: str) -> tuple[str, list[str]] | None:
             return None
         names = list(inventory.collect().names())
     typed = match["typed"]
-    written = (_written(name, match["quote"]) for name in names)
+    written = (literal(name, match["quote"])[1:-1] for name in names)
     return typed, [name for name in written if name.startswith(typed)]
 
 
@@ -101,14 +102,3 @@ def _value(literal: str) -> str:
         return str(ast.literal_eval(literal))
     except (SyntaxError, ValueError):
         return ""
-
-
-def _written(name: str, quote: str) -> str:
-    return "".join(
-        f"\\{one}"
-        if one in (quote, "\\")
-        else one
-        if one.isprintable()
-        else one.encode("unicode_escape").decode()
-        for one in name
-    )
