@@ -1,0 +1,1 @@
+"""Tests of kfsecrets_ext.poddefaults."""
