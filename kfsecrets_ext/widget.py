@@ -1,0 +1,325 @@
+"""The credentials of this notebook in a cell: names, keys, origin, state; never values.
+
+>>> from kfsecrets_ext.widget import CredentialsPanel
+>>> CredentialsPanel()  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import ipywidgets
+
+from . import docker, inventory
+from .docker import FileReport, Registry
+from .inventory import Key, MountReport, Secret
+from .names import literal
+from .table import SecretTable
+
+__all__ = ["CredentialsPanel", "snippet"]
+
+
+class CredentialsPanel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+    """The Secrets in this pod, as a widget.
+
+    Each Secret unfolds to its keys, and each key has the code that reads it: one click selects
+    it. The panel looks when it is made and when **Refresh** is clicked, never by itself. Where
+    widgets cannot be shown, it is the table that `list_secrets` gives.
+
+    Examples
+    --------
+    >>> CredentialsPanel()  # doctest: +SKIP
+    """
+
+    def __init__(self) -> None:
+        self._text = ipywidgets.Text(
+            placeholder="Filter by secret, key, path or PodDefault",
+            layout=ipywidgets.Layout(flex="1 1 auto", width="auto"),
+        )
+        self._button = ipywidgets.Button(
+            description="Refresh",
+            icon="refresh",
+            tooltip="Look again which credentials are mounted here",
+            layout=ipywidgets.Layout(width="auto", flex="0 0 auto"),
+        )
+        self._head = ipywidgets.HTML(layout=ipywidgets.Layout(margin="0"))
+        # Shared, so that an entry costs one message to the browser and not three.
+        self._shared = {"layout": self._head.layout, "style": self._head.style}
+        self._items: dict[str, ipywidgets.HTML] = {}
+        self._list = ipywidgets.VBox()
+        self._registries = ipywidgets.HTML(**self._shared)
+        self._foot = ipywidgets.HTML(**self._shared)
+        tools = ipywidgets.HBox(
+            [self._text, self._button], layout=ipywidgets.Layout(align_items="center")
+        )
+        super().__init__(
+            [ipywidgets.HTML(_STYLE), tools, self._head, self._list, self._registries, self._foot],
+            layout=ipywidgets.Layout(max_width="56rem"),
+        )
+        self.add_class("kfsecrets-panel")
+        self._text.observe(lambda _: self._show(), "value")
+        self._button.on_click(lambda _: self.refresh())
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look again which Secrets are here."""
+        self._inventory = inventory.collect()
+        self._looked = datetime.now(timezone.utc).astimezone()
+        self._registries.value = _registries(docker.files())
+        self._show()
+
+    def __repr__(self) -> str:
+        return repr(SecretTable(self._inventory))
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        bundle = super()._repr_mimebundle_(**options) or {}
+        # ipywidgets shortens the text, and takes it from the traits.
+        return {**bundle, "text/plain": repr(self)}
+
+    def _show(self) -> None:
+        secrets = self._inventory.secrets
+        found = tuple(_matches(secrets, self._text.value))
+        unfolded = sum(len(secret.keys) for secret in secrets) <= _UNFOLDED_KEYS
+        self._head.value = _head(secrets, len(found), self._looked, self._inventory.roots)
+        self._foot.value = _foot(self._inventory.notes)
+        self._close(self._items.keys() - {secret.name for secret in secrets})
+        shown = []
+        for secret, keys, by_key in found:
+            item = self._items.get(secret.name)
+            if item is None:
+                item = self._items[secret.name] = ipywidgets.HTML(**self._shared)
+            item.value = _entry(secret, keys, unfolded=unfolded or by_key)
+            shown.append(item)
+        self._list.children = shown
+
+    def _close(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._items.pop(name).close()
+
+
+def snippet(name: str, key: str) -> str:
+    """Return the Python expression that reads a key.
+
+    Parameters
+    ----------
+    name, key : str
+        Any text: what cannot be seen, or would end the literal, is escaped.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> snippet("test-secret", "foo")
+    'get_secret("test-secret", "foo")'
+    """
+    return f"get_secret({literal(name)}, {literal(key)})"
+
+
+_UNFOLDED_KEYS = 30
+"""The number of keys up to which every Secret starts unfolded."""
+
+_SIGNS = {
+    "ready": ("✓ Ready", "good"),
+    "stale": ("⚠ Stale", "warn"),
+    "empty": ("⚠ Empty", "warn"),
+    "too-large": ("⚠ Too large", "warn"),
+    "unreadable": ("✗ Unreadable", "bad"),
+    "invalid": ("✗ Invalid", "bad"),
+}
+
+_STYLE = """<style>
+.kfsecrets-panel .widget-html-content { line-height: 1.45; }
+.kfsecrets-panel details {
+  border: 1px solid var(--jp-border-color2, rgba(128, 128, 128, 0.4));
+  border-radius: 4px; margin: 2px 0; }
+.kfsecrets-panel summary { cursor: pointer; padding: 5px 10px; overflow-wrap: anywhere; }
+.kfsecrets-panel summary b { margin-right: 0.6em; }
+.kfsecrets-body { border-top: 1px solid var(--jp-border-color2, rgba(128, 128, 128, 0.4));
+  padding: 6px 10px 8px; }
+.kfsecrets-body p { margin: 0 0 4px; }
+.kfsecrets-body table { border-collapse: collapse; width: 100%; margin-top: 4px;
+  table-layout: fixed; }
+.kfsecrets-body th:nth-child(1) { width: 35%; }
+.kfsecrets-body th:nth-child(2) { width: 8em; }
+.kfsecrets-body th { font-weight: 600; }
+.kfsecrets-body th, .kfsecrets-body td { padding: 3px 12px 3px 0; text-align: left;
+  vertical-align: top; overflow-wrap: anywhere; }
+.kfsecrets-file th:nth-child(2) { width: auto; }
+.kfsecrets-heading { font-weight: 600; padding: 6px 0 2px; }
+.kfsecrets-panel code { font-family: var(--jp-code-font-family, monospace); font-size: 0.95em;
+  overflow-wrap: anywhere; white-space: pre-wrap; }
+.kfsecrets-code { user-select: all; -webkit-user-select: all; cursor: copy; padding: 1px 4px;
+  border-radius: 3px; background: var(--jp-layout-color2, rgba(128, 128, 128, 0.15)); }
+.kfsecrets-muted { opacity: 0.75; }
+.kfsecrets-state { white-space: nowrap; }
+.kfsecrets-warn { color: var(--jp-warn-color0, #b25d00); }
+.kfsecrets-bad { color: var(--jp-error-color1, #d32f2f); }
+.kfsecrets-panel .kfsecrets-head { padding: 2px 0; }
+.kfsecrets-message { padding: 8px 0; }
+</style>"""
+
+_NOTHING = """<div class="kfsecrets-message"><b>No credentials are mounted here.</b><br>
+An administrator grants a credential: a Secret, and a PodDefault that mounts it, in your namespace.
+Choose the PodDefault under “Configurations” when you create a notebook; it mounts nothing in a
+notebook that is running already.{looked}</div>"""
+
+
+def _matches(secrets: Iterable[Secret], text: str) -> Iterator[tuple[Secret, Sequence[Key], bool]]:
+    """Yield the Secrets in which each word of the filter occurs, and those of the keys that do.
+
+    Where the Secret itself matches, all of its keys are there.
+    """
+    words = text.lower().split()
+    for secret in secrets:
+        places = (mount.path or "" for mount in secret.mounts)
+        own = "\n".join((secret.name, secret.poddefault or "", *places)).lower()
+        rest = [word for word in words if word not in own]
+        if not rest:
+            yield secret, secret.keys, False
+            continue
+        keys = [
+            key
+            for key in secret.keys
+            if all(word in f"{key.name}\n{key.variable or ''}".lower() for word in rest)
+        ]
+        if keys:
+            yield secret, keys, True
+
+
+def _head(secrets: Sequence[Secret], found: int, looked: datetime, roots: Sequence[str]) -> str:
+    time = f"{looked:%H:%M:%S %Z}"
+    if not secrets:
+        places = ", ".join(map(_shown, roots))
+        where = f"<br>Looked in {places} at {time}." if places else ""
+        return _NOTHING.format(looked=where)
+    count = f"{len(secrets)} secret" + ("s" if len(secrets) != 1 else "")
+    if found < len(secrets):
+        count = f"{found} of {count}" if found else f"None of {count} matches the filter"
+    return (
+        '<div class="kfsecrets-head">'
+        f'<span class="kfsecrets-muted" role="status">{count}, as of {time}. '
+        "A click selects the code. Once in a notebook:</span> "
+        '<code class="kfsecrets-code">from kfsecrets_ext import get_secret</code></div>'
+    )
+
+
+def _foot(notes: Iterable[str]) -> str:
+    return "".join(f'<div class="kfsecrets-muted">Note: {_shown(note)}</div>' for note in notes)
+
+
+def _entry(secret: Secret, keys: Sequence[Key], *, unfolded: bool) -> str:
+    origin = (
+        "PodDefault not known"
+        if secret.poddefault is None
+        else f"PodDefault {_shown(secret.poddefault)}"
+    )
+    places = "".join(f"<p>{_place(mount, secret)}</p>" for mount in secret.mounts)
+    reason = f"<p>{_sentence(secret.reason)}</p>" if secret.reason else ""
+    return (
+        f"<details{' open' if unfolded else ''}>"
+        f"<summary><b>{_shown(secret.name)}</b>{_state(secret.state)} "
+        f'<span class="kfsecrets-muted">· {origin}</span></summary>'
+        f'<div class="kfsecrets-body">{reason}{places}{_keys(secret, keys)}</div></details>'
+    )
+
+
+def _place(mount: MountReport, secret: Secret) -> str:
+    text = {
+        "volume": "Mounted at",
+        "subPath": "Single file (subPath), mounted at",
+        "environment": "In environment variables",
+    }[mount.kind]
+    parts = [text if mount.path is None else f"{text} <code>{_shown(mount.path)}</code>"]
+    if mount.state not in ("ready", secret.state):
+        parts.append(_state(mount.state))
+        if mount.reason:
+            parts.append(f'<span class="kfsecrets-muted">{_sentence(mount.reason)}</span>')
+    if mount.updated is not None:
+        updated = f"{mount.updated:%Y-%m-%d %H:%M:%S %Z}"
+        parts.append(f'<span class="kfsecrets-muted">· updated {updated}</span>')
+    return " ".join(parts)
+
+
+def _keys(secret: Secret, keys: Sequence[Key]) -> str:
+    if not keys:
+        return '<p class="kfsecrets-muted">No keys</p>'
+    rows = "".join(_key(secret, key) for key in keys)
+    return (
+        "<table><thead><tr><th>Key</th><th>State</th><th>Code</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def _key(secret: Secret, key: Key) -> str:
+    about = []
+    if key.kind == "environment" and key.variable is not None:
+        about.append(f"environment variable {_shown(key.variable)}")
+    elif key.kind == "subPath":
+        about.append("single file (subPath)")
+    if key.reason and key.reason != secret.reason:
+        about.append(_sentence(key.reason))
+    more = "".join(f'<br><span class="kfsecrets-muted">{line}</span>' for line in about)
+    code = html.escape(snippet(secret.name, key.name))
+    return (
+        f"<tr><td>{_shown(key.name)}{more}</td><td>{_state(key.state)}</td>"
+        f'<td><code class="kfsecrets-code">{code}</code></td></tr>'
+    )
+
+
+def _registries(files: Iterable[FileReport]) -> str:
+    entries = "".join(_file(file) for file in files if file.state != "absent")
+    return f'<div class="kfsecrets-heading">Registries</div>{entries}' if entries else ""
+
+
+def _file(file: FileReport) -> str:
+    used = " · in use" if file.used else ""
+    reason = f"<p>{_sentence(file.reason)}</p>" if file.reason else ""
+    rows = "".join(
+        f"<tr><td>{_shown(registry.name)}</td><td>{_kind(registry)}</td></tr>"
+        for registry in file.registries
+    )
+    table = (
+        f"<table><thead><tr><th>Registry</th><th>Credentials</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
+        if rows
+        else '<p class="kfsecrets-muted">No registries</p>'
+    )
+    return (
+        f'<details class="kfsecrets-file"><summary><b>{_shown(file.path)}</b>{_state(file.state)} '
+        f'<span class="kfsecrets-muted">· {_shown(file.origin)}{used}</span></summary>'
+        f'<div class="kfsecrets-body">{reason}{table}</div></details>'
+    )
+
+
+def _kind(registry: Registry) -> str:
+    words = {
+        "static": "user name and password",
+        "token": "token",
+        "helper": "credential helper",
+        "empty": "no credentials",
+        "invalid": "invalid entry",
+    }[registry.kind]
+    parts = [words if registry.helper is None else f"{words} {_shown(registry.helper)}"]
+    if registry.reason:
+        parts.append(f'<span class="kfsecrets-muted">{_sentence(registry.reason)}</span>')
+    return "<br>".join(parts)
+
+
+def _state(state: str) -> str:
+    # The word says it; sign and colour repeat it.
+    sign, level = _SIGNS[state]
+    return f'<span class="kfsecrets-state kfsecrets-{level}">{sign}</span>'
+
+
+def _sentence(text: str) -> str:
+    return _shown(text[:1].upper() + text[1:])
+
+
+def _shown(text: str) -> str:
+    """Return a name as HTML: itself, or a Python literal where part of it could not be seen."""
+    return html.escape(text if text.isprintable() and text else literal(text))
