@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from . import cluster, mounts, podinfo
@@ -390,7 +391,7 @@ def _names(
 
 def _secret(name: str, here: list[tuple[Place, mounts.Listing]], info: podinfo.PodInfo) -> Secret:
     reports: list[MountReport] = []
-    keys: dict[str, Key] = {}
+    keys: list[Key] = []
     single = {
         place.mount.path: place.mount
         for place, _ in here
@@ -403,8 +404,9 @@ def _secret(name: str, here: list[tuple[Place, mounts.Listing]], info: podinfo.P
             else _from_mount(place.mount, listing, single)
         )
         reports.append(report)
-        for key in more:
-            keys.setdefault(key.name, key)
+        keys += more
+    # Of a key that is in several places, the first counts.
+    keys = sorted({key.name: key for key in reversed(keys)}.values(), key=attrgetter("name"))
     # A directory of subPath mounts is none itself.
     shown = [
         report
@@ -412,7 +414,7 @@ def _secret(name: str, here: list[tuple[Place, mounts.Listing]], info: podinfo.P
         if report.kind != "volume" or report.path not in _parents(single)
     ] or reports
     first = shown[0]
-    stale = first.state == "ready" and any(key.state == "stale" for key in keys.values())
+    stale = bool(single) and first.state == "ready" and any(key.state == "stale" for key in keys)
     return Secret(
         name=name,
         state="stale" if stale else first.state,
@@ -421,7 +423,7 @@ def _secret(name: str, here: list[tuple[Place, mounts.Listing]], info: podinfo.P
             (one for place, _ in here for one in place.names if one in info.stamps), None
         ),
         mounts=tuple(shown),
-        keys=tuple(sorted(keys.values(), key=lambda key: key.name)),
+        keys=tuple(keys),
     )
 
 
@@ -435,6 +437,8 @@ def _from_mount(
     if mount.key is not None:
         keys = [_key(file, mount.kind, mount.path, mount.deleted) for file in listing.keys]
         state: State = keys[0].state if keys else "empty"
+        if state == "too-large":
+            state = "unreadable"
         reason = keys[0].reason if keys else _EMPTY
         return MountReport("subPath", mount.path, state, reason, _time(listing.modified)), keys
     keys = []

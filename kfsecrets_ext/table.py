@@ -73,7 +73,8 @@ class SecretTable(Sequence[Secret]):
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in rows
         ]
-        return "\n".join([*lines, *self._notes()])
+        notes = self._notes()
+        return "\n".join([*lines, *([""] if notes else []), *notes])
 
     def _repr_html_(self) -> str:
         if not self:
@@ -96,7 +97,8 @@ class SecretTable(Sequence[Secret]):
         return "\n".join([_NOTHING.format(roots=roots), *self._notes()])
 
     def _notes(self) -> list[str]:
-        return [f"Note: {note}" for note in self.inventory.notes]
+        reasons = [f"{secret.name}: {secret.reason}" for secret in self if secret.reason]
+        return [*map(_line, reasons), *(f"Note: {note}" for note in self.inventory.notes)]
 
 
 def _row(secret: Secret) -> tuple[str, str, str, str]:
@@ -105,8 +107,7 @@ def _row(secret: Secret) -> tuple[str, str, str, str]:
     if len(names) > _KEYS_SHOWN:
         keys += f" and {len(names) - _KEYS_SHOWN} more"
     source = ", ".join(_source(secret))
-    state = secret.state if secret.reason is None else f"{secret.state}: {secret.reason}"
-    return secret.name, keys, source, state
+    return secret.name, keys, source, secret.state
 
 
 def _source(secret: Secret) -> Iterator[str]:

@@ -303,9 +303,12 @@ def test_table_shows_names_keys_source_and_state(
     assert [secret.name for secret in table] == ["later", "test-secret"]
     assert len(table) == 2
     assert table[1].name == "test-secret"
-    head, later, test_secret = repr(table).splitlines()
+    head, later, test_secret, blank, reason = repr(table).splitlines()
     assert head.split() == ["NAME", "KEYS", "SOURCE", "STATE"]
-    assert "empty: It is mounted and has no keys" in later
+    assert later.split()[-1] == "empty"
+    assert blank == ""
+    assert reason.startswith("later: It is mounted and has no keys.")
+    assert "later: It is mounted and has no keys." in table._repr_html_()
     assert test_secret.split("  ") == [
         "test-secret",
         "foo, x",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import trustme
 
 from kfsecrets_ext import cluster
 from kfsecrets_ext.cluster import own
@@ -35,31 +36,8 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     account.mkdir()
     (account / "token").write_text(TOKEN)
     (account / "namespace").write_text("alice")
-    certificate, key = account / "ca.crt", tmp_path / "tls.key"
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=api",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-keyout",
-            str(key),
-            "-out",
-            str(certificate),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(account / "ca.crt"))
     answers = Api()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -74,7 +52,7 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trust.load_cert_chain(certificate, key)
+    authority.issue_cert("127.0.0.1").configure_cert(trust)
     server.socket = trust.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -118,29 +96,8 @@ def test_answer_that_is_no_json_is_a_note(api: Api, body: bytes) -> None:
     assert "did not answer" in answer.note
 
 
-def test_server_that_is_not_the_cluster_is_not_trusted(
-    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-subj",
-            "/CN=other",
-            "-keyout",
-            str(tmp_path / "k"),
-            "-out",
-            str(tmp_path / "serviceaccount" / "ca.crt"),
-        ],
-        check=True,
-        capture_output=True,
-    )
+def test_server_that_is_not_the_cluster_is_not_trusted(api: Api, tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "serviceaccount" / "ca.crt"))
     assert cluster.own_pod().pod is None
     assert api.asked == []
 
