@@ -1,0 +1,61 @@
+"""Binder's files: the container becomes the pod."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import yaml
+from demo.running import environment
+
+BINDER = Path(__file__).parents[2] / "binder"
+
+
+def start(tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run Binder's start script, with this environment's Python as the container's."""
+    scripts = tmp_path / "bin"
+    scripts.mkdir()
+    python = Path(sysconfig.get_path("scripts")) / "python"
+    (scripts / "python").write_text(f'#!/bin/sh\nexec "{python}" "$@"\n')
+    (scripts / "python").chmod(0o755)
+    env = environment(tmp_path)
+    env["PATH"] = os.pathsep.join((str(scripts), env["PATH"]))
+    return subprocess.run(
+        [str(BINDER / "start"), *command], env=env, capture_output=True, text=True
+    )
+
+
+def test_start_becomes_the_command_within_the_pod(tmp_path: Path) -> None:
+    done = start(tmp_path, "jupyter", "kfsecrets", "list", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    secrets = {secret["name"]: secret["state"] for secret in json.loads(done.stdout)["secrets"]}
+    assert secrets["test-secret"] == "ready"
+    assert set(secrets.values()) == {"ready", "stale", "empty", "unreadable"}
+
+
+def test_a_rotation_works_there_as_in_the_tour(tmp_path: Path) -> None:
+    done = start(tmp_path, "jupyter", "kfsecrets", "demo", "--rotate", "test-secret")
+    assert done.returncode == 0, done.stderr
+    assert "secret/test-secret rotated" in done.stdout
+
+
+def test_the_commands_own_status_is_the_containers(tmp_path: Path) -> None:
+    assert start(tmp_path, "sh", "-c", "exit 7").returncode == 7
+
+
+def test_a_command_that_is_not_there_is_said_plainly(tmp_path: Path) -> None:
+    done = start(tmp_path, "no-such-command")
+    assert done.returncode == 1
+    assert "no-such-command" in done.stderr or "No such file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_binder_runs_can_be_run() -> None:
+    for script in ("postBuild", "start"):
+        assert os.access(BINDER / script, os.X_OK)
+        assert (BINDER / script).read_text().startswith("#!/bin/bash\n")
+    content = yaml.safe_load((BINDER / "environment.yml").read_text())
+    assert {"pip", "nodejs>=22"} <= set(content["dependencies"])
