@@ -451,7 +451,7 @@ def _from_mount(
         else:
             keys.append(_key(file, part.kind, path, part.deleted))
     if listing.reason is not None:
-        return MountReport(mount.kind, mount.path, "unreadable", listing.reason), keys
+        return MountReport(mount.kind, mount.path, "unreadable", _sentence(listing.reason)), keys
     if not keys:
         return MountReport(mount.kind, mount.path, "empty", _EMPTY, _time(listing.modified)), keys
     unreadable = [key for key in keys if key.state == "unreadable"]
@@ -464,7 +464,12 @@ def _key(file: mounts.KeyFile, kind: Kind, path: str, deleted: bool) -> Key:
     name, state, reason, modified = file
     if deleted and state == "ready":
         return Key(name, "stale", kind, _STALE, path, None, _time(modified))
-    return Key(name, state, kind, reason, path, None, _time(modified))
+    return Key(name, state, kind, reason and _sentence(reason), path, None, _time(modified))
+
+
+def _sentence(reason: str) -> str:
+    # The reasons of the volumes end a sentence; here they stand alone.
+    return reason[:1].upper() + reason[1:]
 
 
 def _from_variables(

@@ -1,0 +1,279 @@
+import { nullTranslator } from '@jupyterlab/translation';
+import { CommandRegistry } from '@lumino/commands';
+import { MessageLoop } from '@lumino/messaging';
+import { Widget } from '@lumino/widgets';
+import { act, fireEvent, screen, within } from '@testing-library/react';
+
+import { CredentialsModel } from '../model';
+import { CredentialsPanel } from '../panel';
+import { CommandIDs } from '../tokens';
+import { FakeServer, POD, REGISTRIES, key, secret, secrets } from './server';
+
+describe('CredentialsPanel', () => {
+  let server: FakeServer;
+  let model: CredentialsModel;
+  let commands: CommandRegistry;
+  let panel: CredentialsPanel;
+  let executed: [string, unknown][];
+  let time: number;
+
+  beforeEach(() => {
+    server = new FakeServer();
+    server.answers = {
+      secrets: secrets(
+        secret('test-secret', {
+          poddefault: 'tutorial',
+          keys: [key('foo'), key('a\nb')]
+        }),
+        secret('database', {
+          state: 'stale',
+          reason: 'Restart the notebook.',
+          keys: [
+            key('password', { kind: 'environment', variable: 'DB_PASSWORD' })
+          ]
+        })
+      ),
+      registries: REGISTRIES,
+      pod: POD
+    };
+    time = 0;
+    model = new CredentialsModel(server.settings, () => time);
+    commands = new CommandRegistry();
+    executed = [];
+    for (const id of [CommandIDs.insertSnippet, CommandIDs.copySnippet]) {
+      commands.addCommand(id, {
+        describedBy: { args: { type: 'object' } },
+        execute: args => {
+          executed.push([id, args]);
+          return id === CommandIDs.insertSnippet ? 'inserted' : 'copied';
+        }
+      });
+    }
+  });
+
+  afterEach(async () => {
+    await act(async () => panel.dispose());
+  });
+
+  /** Show the panel and wait for the server's answer. */
+  async function show(): Promise<void> {
+    await act(async () => {
+      panel = new CredentialsPanel({
+        commands,
+        model,
+        translator: nullTranslator
+      });
+      Widget.attach(panel, document.body);
+      MessageLoop.sendMessage(panel, Widget.Msg.AfterShow);
+    });
+    await settled();
+  }
+
+  async function settled(): Promise<void> {
+    await act(async () => {
+      do {
+        await new Promise(resolve => setTimeout(resolve));
+        MessageLoop.flush();
+      } while (model.refreshing);
+    });
+  }
+
+  function status(): string | null {
+    return screen.getByRole('status').textContent;
+  }
+
+  function row(name: string): HTMLElement {
+    const item = screen.getByRole('button', { name }).closest('li');
+    if (item === null) {
+      throw new Error(`no row of ${name}`);
+    }
+    return item;
+  }
+
+  it('asks the server when it is shown, not before', async () => {
+    panel = new CredentialsPanel({
+      commands,
+      model,
+      translator: nullTranslator
+    });
+    expect(server.asked).toEqual([]);
+    panel.dispose();
+    await show();
+    expect(server.asked).not.toEqual([]);
+    expect(status()).toBe('2 credentials');
+  });
+
+  it('shows names, origins, places, states and reasons', async () => {
+    await show();
+    const tutorial = row('test-secret');
+    expect(tutorial.textContent).toContain('PodDefault tutorial');
+    expect(tutorial.textContent).toContain('/secret/test-secret');
+    expect(tutorial.textContent).toContain('Ready');
+    const database = row('database');
+    expect(database.textContent).toContain('PodDefault not known');
+    expect(database.textContent).toContain('Stale');
+    expect(database.textContent).toContain('Restart the notebook.');
+    expect(database.textContent).toContain('environment variable DB_PASSWORD');
+  });
+
+  it('shows the pod, its notes and the registries', async () => {
+    await show();
+    expect(screen.getByText('Pod nb-0 in namespace alice')).toBeTruthy();
+    const notes = screen.getByRole('list', { name: 'Notes' });
+    expect(notes.textContent).toContain('No stamps');
+    expect(screen.getByText('https://index.docker.io/v1/')).toBeTruthy();
+    expect(screen.getByText('user name and password')).toBeTruthy();
+  });
+
+  it('has no section of registries where the server lists none', async () => {
+    await show();
+    expect(screen.queryByText('Registries')).not.toBeNull();
+    delete server.answers['registries'];
+    fireEvent.click(screen.getByRole('button', { name: 'Refresh' }));
+    await settled();
+    expect(screen.queryByText('Registries')).toBeNull();
+  });
+
+  it('folds and unfolds the keys', async () => {
+    await show();
+    const button = screen.getByRole('button', { name: 'test-secret' });
+    expect(button.getAttribute('aria-expanded')).toBe('true');
+    expect(
+      screen.getByRole('list', { name: 'Keys of test-secret' })
+    ).toBeTruthy();
+    fireEvent.click(button);
+    expect(button.getAttribute('aria-expanded')).toBe('false');
+    expect(
+      screen.queryByRole('list', { name: 'Keys of test-secret' })
+    ).toBeNull();
+  });
+
+  it('starts folded where there are many keys', async () => {
+    const keys = Array.from({ length: 31 }, (_, index) => key(`k${index}`));
+    server.answers['secrets'] = secrets(secret('many', { keys }));
+    await show();
+    const button = screen.getByRole('button', { name: 'many' });
+    expect(button.getAttribute('aria-expanded')).toBe('false');
+    const filter = screen.getByRole('searchbox');
+    fireEvent.change(filter, { target: { value: 'k30' } });
+    const list = screen.getByRole('list', { name: 'Keys of many' });
+    expect(within(list).getAllByRole('listitem')).toHaveLength(1);
+  });
+
+  it('runs the commands with the very name of a key', async () => {
+    await show();
+    const insert = 'Insert code for key "a\\nb" of test-secret';
+    fireEvent.click(screen.getByRole('button', { name: insert }));
+    await settled();
+    expect(executed).toEqual([
+      [CommandIDs.insertSnippet, { name: 'test-secret', key: 'a\nb' }]
+    ]);
+    expect(status()).toBe('Inserted the code');
+    const copy = 'Copy code for key foo of test-secret';
+    fireEvent.click(screen.getByRole('button', { name: copy }));
+    await settled();
+    expect(status()).toBe('Copied the code to the clipboard');
+  });
+
+  it('has no buttons for commands that are disabled', async () => {
+    commands = new CommandRegistry();
+    await show();
+    expect(screen.queryByRole('button', { name: /^(Insert|Copy)/ })).toBeNull();
+    expect(screen.getByText('foo')).toBeTruthy();
+  });
+
+  it('filters, says how many are left, and clears', async () => {
+    await show();
+    const filter = screen.getByRole('searchbox', {
+      name: 'Filter credentials'
+    });
+    fireEvent.change(filter, { target: { value: 'data' } });
+    expect(screen.queryByRole('button', { name: 'test-secret' })).toBeNull();
+    expect(status()).toBe('1 credential matches the filter');
+    fireEvent.change(filter, { target: { value: 'nothing' } });
+    expect(screen.getByText('No credential matches “nothing”.')).toBeTruthy();
+    fireEvent.click(screen.getByRole('button', { name: 'Clear the filter' }));
+    expect(status()).toBe('2 credentials');
+    fireEvent.change(filter, { target: { value: 'data' } });
+    fireEvent.keyDown(filter, { key: 'Escape' });
+    expect(status()).toBe('2 credentials');
+  });
+
+  it('says what an empty list means', async () => {
+    server.answers['secrets'] = secrets();
+    await show();
+    expect(screen.getByText('No credentials are mounted here')).toBeTruthy();
+    expect(screen.getByText(/^An administrator grants/)).toBeTruthy();
+    expect(screen.getByText('Looked in /secret, /secrets')).toBeTruthy();
+    expect(status()).toBe('0 credentials');
+  });
+
+  it('says what to do where the server extension is missing', async () => {
+    const answers = server.answers;
+    server.answers = {};
+    await show();
+    expect(screen.getByText('jupyter server extension list')).toBeTruthy();
+    expect(
+      screen.getByText('jupyter server extension enable kfsecrets_ext')
+    ).toBeTruthy();
+    server.answers = answers;
+    fireEvent.click(screen.getByRole('button', { name: 'Retry' }));
+    await settled();
+    expect(row('test-secret')).toBeTruthy();
+  });
+
+  it('keeps the list when a refresh fails, and retries', async () => {
+    await show();
+    server.answers['secrets'] = {
+      status: 500,
+      text: JSON.stringify({ message: 'The disk is on fire.' })
+    };
+    fireEvent.click(screen.getByRole('button', { name: 'Refresh' }));
+    await settled();
+    const alert = screen.getByRole('alert');
+    expect(alert.textContent).toContain('The disk is on fire. (HTTP 500)');
+    expect(alert.textContent).toContain('may be out of date');
+    expect(row('test-secret')).toBeTruthy();
+    server.answers['secrets'] = secrets();
+    fireEvent.click(within(alert).getByRole('button', { name: 'Retry' }));
+    await settled();
+    expect(screen.queryByRole('alert')).toBeNull();
+  });
+
+  it('never takes what the server says for markup', async () => {
+    const markup = '<img src=x onerror="document.title = \'owned\'">';
+    server.answers['secrets'] = secrets(
+      secret(markup, { reason: markup, keys: [key(markup)] })
+    );
+    await show();
+    expect(document.querySelector('img')).toBeNull();
+    expect(screen.getAllByText(markup).length).toBe(3);
+  });
+
+  it('asks again on the way back to the window, if the answer is old', async () => {
+    await show();
+    const asked = server.asked.length;
+    jest.spyOn(panel, 'isVisible', 'get').mockReturnValue(true);
+    fireEvent.focus(window);
+    await settled();
+    expect(server.asked).toHaveLength(asked);
+    time = 1000 * CredentialsPanel.FRESH_SECONDS;
+    fireEvent.focus(window);
+    await settled();
+    expect(server.asked).toHaveLength(2 * asked);
+  });
+
+  it('asks nothing while it is hidden, nor after its end', async () => {
+    await show();
+    const asked = server.asked.length;
+    time = 1000 * CredentialsPanel.FRESH_SECONDS;
+    const visible = jest.spyOn(panel, 'isVisible', 'get');
+    visible.mockReturnValue(false);
+    fireEvent.focus(window);
+    visible.mockReturnValue(true);
+    await act(async () => panel.dispose());
+    fireEvent.focus(window);
+    await settled();
+    expect(server.asked).toHaveLength(asked);
+  });
+});

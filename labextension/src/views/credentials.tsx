@@ -1,0 +1,361 @@
+/**
+ * The list of credentials.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import {
+  caretDownIcon,
+  caretRightIcon,
+  checkIcon,
+  codeIcon,
+  copyIcon,
+  infoIcon,
+  type LabIcon
+} from '@jupyterlab/ui-components';
+import * as React from 'react';
+
+import { type IMatch, matches } from '../model';
+import type { IKey, IMount, ISecret } from '../request';
+import { printable, snippet } from '../snippet';
+import type { ICredentialsModel, IInventory } from '../tokens';
+import { Failure, MissingServer, NoMatch, Nothing, explain } from './messages';
+import { StateBadge } from './state';
+
+/**
+ * What a user can do with a key; resolves to what was done in the end.
+ */
+export type Action = (
+  name: string,
+  key: string
+) => Promise<'inserted' | 'copied'>;
+
+/**
+ * The actions that there are; `null` where the commands are disabled.
+ */
+export interface IActions {
+  insert(): Action | null;
+  copy(): Action | null;
+}
+
+/**
+ * The number of keys up to which a list starts unfolded.
+ */
+export const UNFOLDED_KEYS = 30;
+
+/**
+ * The list of credentials, or what there is to say instead.
+ */
+export function Credentials(props: {
+  model: ICredentialsModel;
+  actions: IActions;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { model, actions, trans } = props;
+  const { error, filter, inventory, phase } = model;
+  const retry = (): void => void model.refresh();
+  if (phase === 'missing-server') {
+    return <MissingServer onRetry={retry} trans={trans} />;
+  }
+  if (inventory === null) {
+    return error ? (
+      <Failure error={error} outdated={false} onRetry={retry} trans={trans} />
+    ) : (
+      <p className="jp-KfSecrets-message jp-KfSecrets-muted">
+        {trans.__('Loading…')}
+      </p>
+    );
+  }
+  const { secrets, roots } = inventory.secrets;
+  const found = matches(secrets, filter);
+  const unfolded =
+    secrets.reduce((sum, { keys }) => sum + keys.length, 0) <= UNFOLDED_KEYS;
+  return (
+    <>
+      {error && (
+        <Failure error={error} outdated onRetry={retry} trans={trans} />
+      )}
+      {secrets.length === 0 ? (
+        <Nothing roots={roots} trans={trans} />
+      ) : found.length === 0 ? (
+        <NoMatch
+          filter={filter}
+          onClear={() => {
+            model.filter = '';
+          }}
+          trans={trans}
+        />
+      ) : (
+        <ul className="jp-KfSecrets-list" aria-label={trans.__('Credentials')}>
+          {found.map(match => (
+            <Credential
+              key={match.secret.name}
+              match={match}
+              unfolded={unfolded}
+              actions={actions}
+              trans={trans}
+            />
+          ))}
+        </ul>
+      )}
+      <Notes inventory={inventory} trans={trans} />
+    </>
+  );
+}
+
+function Credential(props: {
+  match: IMatch;
+  unfolded: boolean;
+  actions: IActions;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { match, unfolded, actions, trans } = props;
+  const { secret, keys, byKey } = match;
+  const [chosen, choose] = React.useState<boolean | null>(null);
+  const open = byKey || (chosen ?? unfolded);
+  const body = React.useId();
+  const Caret = open ? caretDownIcon : caretRightIcon;
+  const [first, ...others] = secret.mounts;
+  return (
+    <li className="jp-KfSecrets-credential">
+      <div className="jp-KfSecrets-row">
+        <button
+          type="button"
+          className="jp-KfSecrets-disclosure"
+          aria-expanded={open}
+          aria-controls={body}
+          onClick={() => choose(!open)}
+        >
+          <Caret.react tag="span" className="jp-KfSecrets-caret" />
+          <span className="jp-KfSecrets-name">{printable(secret.name)}</span>
+        </button>
+        <StateBadge state={secret.state} trans={trans} />
+      </div>
+      <div className="jp-KfSecrets-about">
+        {first && <Place mount={first} trans={trans} />}
+        <span className="jp-KfSecrets-origin">
+          {secret.poddefault === null
+            ? trans.__('PodDefault not known')
+            : trans.__('PodDefault %1', secret.poddefault)}
+        </span>
+      </div>
+      {secret.reason && <p className="jp-KfSecrets-reason">{secret.reason}</p>}
+      <div id={body} hidden={!open}>
+        {open && (
+          <>
+            <Others mounts={others} trans={trans} />
+            <Keys secret={secret} keys={keys} actions={actions} trans={trans} />
+          </>
+        )}
+      </div>
+    </li>
+  );
+}
+
+function Place(props: {
+  mount: IMount;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { mount, trans } = props;
+  return (
+    <span
+      className={mount.path === null ? undefined : 'jp-KfSecrets-path'}
+      title={mount.updated ? describeTime(mount.updated, trans) : undefined}
+    >
+      {mount.path === null
+        ? trans.__('Environment variables')
+        : printable(mount.path)}
+    </span>
+  );
+}
+
+function Others(props: {
+  mounts: readonly IMount[];
+  trans: TranslationBundle;
+}): JSX.Element | null {
+  const { mounts, trans } = props;
+  if (mounts.length === 0) {
+    return null;
+  }
+  return (
+    <ul
+      className="jp-KfSecrets-others"
+      aria-label={trans.__('Also mounted at')}
+    >
+      {mounts.map((mount, index) => (
+        <li key={index}>
+          <div className="jp-KfSecrets-row">
+            <Place mount={mount} trans={trans} />
+            {mount.state !== 'ready' && (
+              <StateBadge state={mount.state} trans={trans} />
+            )}
+          </div>
+          {mount.reason && (
+            <p className="jp-KfSecrets-reason">{mount.reason}</p>
+          )}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Keys(props: {
+  secret: ISecret;
+  keys: readonly IKey[];
+  actions: IActions;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { secret, keys, actions, trans } = props;
+  if (keys.length === 0) {
+    return <p className="jp-KfSecrets-noKeys">{trans.__('No keys')}</p>;
+  }
+  return (
+    <ul
+      className="jp-KfSecrets-keys"
+      aria-label={trans.__('Keys of %1', secret.name)}
+    >
+      {keys.map(key => (
+        <Key
+          key={`${key.name}\n${key.kind}\n${key.path ?? key.variable ?? ''}`}
+          secret={secret.name}
+          entry={key}
+          actions={actions}
+          trans={trans}
+        />
+      ))}
+    </ul>
+  );
+}
+
+function Key(props: {
+  secret: string;
+  entry: IKey;
+  actions: IActions;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { secret, entry, actions, trans } = props;
+  const name = printable(entry.name);
+  const code = snippet(secret, entry.name);
+  const insert = actions.insert();
+  const copy = actions.copy();
+  const origin =
+    entry.kind === 'environment'
+      ? entry.variable !== null && entry.variable !== entry.name
+        ? trans.__('environment variable %1', entry.variable)
+        : trans.__('environment variable')
+      : entry.kind === 'subPath'
+        ? trans.__('single file (subPath)')
+        : null;
+  return (
+    <li className="jp-KfSecrets-key">
+      <div className="jp-KfSecrets-row">
+        <span
+          className="jp-KfSecrets-keyName"
+          title={entry.updated ? describeTime(entry.updated, trans) : undefined}
+        >
+          {name}
+        </span>
+        {(insert || copy) && (
+          <span className="jp-KfSecrets-actions">
+            {insert && (
+              <ActionButton
+                icon={codeIcon}
+                label={trans.__('Insert code for key %1 of %2', name, secret)}
+                title={trans.__('Insert %1', code)}
+                run={() => insert(secret, entry.name)}
+              />
+            )}
+            {copy && (
+              <ActionButton
+                icon={copyIcon}
+                label={trans.__('Copy code for key %1 of %2', name, secret)}
+                title={trans.__('Copy %1', code)}
+                run={() => copy(secret, entry.name)}
+              />
+            )}
+          </span>
+        )}
+        {entry.state !== 'ready' && (
+          <StateBadge state={entry.state} trans={trans} />
+        )}
+      </div>
+      {origin && <p className="jp-KfSecrets-muted">{origin}</p>}
+      {entry.reason && <p className="jp-KfSecrets-reason">{entry.reason}</p>}
+    </li>
+  );
+}
+
+/**
+ * A button that shows for a moment that it did what it says.
+ */
+function ActionButton(props: {
+  icon: LabIcon;
+  label: string;
+  title: string;
+  run: () => Promise<unknown>;
+}): JSX.Element {
+  const { icon, label, title, run } = props;
+  const [done, setDone] = React.useState(false);
+  React.useEffect(() => {
+    if (!done) {
+      return undefined;
+    }
+    const timer = window.setTimeout(() => setDone(false), 1500);
+    return () => window.clearTimeout(timer);
+  }, [done]);
+  const Icon = done ? checkIcon : icon;
+  return (
+    <button
+      type="button"
+      className="jp-KfSecrets-button"
+      aria-label={label}
+      title={title}
+      onClick={() => void run().then(() => setDone(true))}
+    >
+      <Icon.react tag="span" />
+    </button>
+  );
+}
+
+function Notes(props: {
+  inventory: IInventory;
+  trans: TranslationBundle;
+}): JSX.Element | null {
+  const { inventory, trans } = props;
+  const notes = new Set([
+    ...(inventory.pod?.notes ?? []),
+    ...inventory.secrets.notes,
+    ...inventory.failures.map(({ part, error }) =>
+      part === 'pod'
+        ? trans.__('The pod could not be described: %1', explain(error, trans))
+        : trans.__(
+            'The registries could not be listed: %1',
+            explain(error, trans)
+          )
+    )
+  ]);
+  if (notes.size === 0) {
+    return null;
+  }
+  return (
+    <ul className="jp-KfSecrets-notes" aria-label={trans.__('Notes')}>
+      {[...notes].map(note => (
+        <li key={note}>
+          <infoIcon.react tag="span" className="jp-KfSecrets-sign" />
+          <span>{note}</span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function describeTime(time: string, trans: TranslationBundle): string {
+  const date = new Date(time);
+  return trans.__(
+    'Updated %1',
+    Number.isNaN(date.getTime())
+      ? time
+      : date.toLocaleString(undefined, {
+          dateStyle: 'medium',
+          timeStyle: 'medium'
+        })
+  );
+}
