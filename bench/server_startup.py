@@ -1,17 +1,18 @@
 """Server start: what the extension adds to a bare ``jupyter server``.
 
-Claim: ≤ 5 %. From the process's start until the server says where it runs; in turn with and
-without the extension, the quickest of each, since whatever else the machine does only adds.
+Claim: ≤ 5 %. Processor time from the process's start until the server says where it runs, which
+takes all of a processor and waits for nothing; in turn with and without the extension, the least
+of each, since whatever else the machine does only adds.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,8 +54,8 @@ def main() -> None:
 
 
 def start(environment: Mapping[str, str], enabled: bool) -> float:
-    """Start a server and end it; give the seconds until it serves."""
-    started = time.perf_counter()
+    """Start a server and end it; give the processor's seconds until it serves."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with subprocess.Popen(
         [jupyter(), "server", "--no-browser", "--allow-root", "--ServerApp.port=0"],
         env=environment,
@@ -70,14 +71,14 @@ def start(environment: Mapping[str, str], enabled: bool) -> float:
         for line in process.stderr:
             said.append(line)
             if "is running at" in line:
-                seconds = time.perf_counter() - started
                 break
         else:
             raise RuntimeError("".join(said))
         os.killpg(process.pid, signal.SIGKILL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     loaded = any("kfsecrets_ext | extension was successfully loaded" in line for line in said)
     assert loaded is enabled
-    return seconds
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 if __name__ == "__main__":
