@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -19,15 +20,16 @@ from .inventory import Key, MountReport, Secret
 from .names import literal
 from .table import SecretTable
 
-__all__ = ["CredentialsPanel", "snippet"]
+__all__ = ["CredentialsPanel", "registry_snippet", "snippet"]
 
 
 class CredentialsPanel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """The Secrets in this pod, as a widget.
 
-    Each Secret unfolds to its keys, and each key has the code that reads it: one click selects
-    it. The panel looks when it is made and when **Refresh** is clicked, never by itself. Where
-    widgets cannot be shown, it is the table that `list_secrets` gives.
+    Each Secret unfolds to its keys, and each Docker configuration file to its registries; beside
+    each is the code that gets the credentials: one click selects it. The panel looks when it is
+    made and when **Refresh** is clicked, never by itself. Where widgets cannot be shown, it is the
+    table that `list_secrets` gives.
 
     Examples
     --------
@@ -120,6 +122,36 @@ def snippet(name: str, key: str) -> str:
     return f"get_secret({literal(name)}, {literal(key)})"
 
 
+def registry_snippet(registry: Registry) -> str | None:
+    """Return the Python expression that gets the credentials for a registry.
+
+    Parameters
+    ----------
+    registry : Registry
+        As a configuration file names it.
+
+    Returns
+    -------
+    str or None
+        ``None`` where nothing gets them: the entry has none, or is a wildcard.
+
+    Examples
+    --------
+    >>> registry_snippet(Registry("ghcr.io", "static"))
+    'get_docker_credentials("ghcr.io")'
+    >>> registry_snippet(Registry("ghcr.io", "helper", "pass"))
+    'get_docker_credentials("ghcr.io", helpers=True)'
+    """
+    if registry.kind not in ("static", "token", "helper") or not _REGISTRY.fullmatch(registry.name):
+        return None
+    rest = ", helpers=True" if registry.kind == "helper" else ""
+    return f"get_docker_credentials({literal(registry.name)}{rest})"
+
+
+_REGISTRY = re.compile(r"[^*\s\x00-\x1f\x7f]+")
+"""A wildcard stands for registries, and is none; white space cannot be asked for."""
+
+
 _UNFOLDED_KEYS = 30
 """The number of keys up to which every Secret starts unfolded."""
 
@@ -149,7 +181,7 @@ _STYLE = """<style>
 .kfsecrets-body th { font-weight: 600; }
 .kfsecrets-body th, .kfsecrets-body td { padding: 3px 12px 3px 0; text-align: left;
   vertical-align: top; overflow-wrap: anywhere; }
-.kfsecrets-file th:nth-child(2) { width: auto; }
+.kfsecrets-file th:nth-child(2) { width: 30%; }
 .kfsecrets-heading { font-weight: 600; padding: 6px 0 2px; }
 .kfsecrets-panel code { font-family: var(--jp-code-font-family, monospace); font-size: 0.95em;
   overflow-wrap: anywhere; white-space: pre-wrap; }
@@ -203,9 +235,12 @@ def _head(secrets: Sequence[Secret], found: int, looked: datetime, roots: Sequen
     return (
         '<div class="kfsecrets-head">'
         f'<span class="kfsecrets-muted" role="status">{count}, as of {time}. '
-        "A click selects the code. Once in a notebook:</span> "
-        '<code class="kfsecrets-code">from kfsecrets_ext import get_secret</code></div>'
+        f"A click selects the code. Once in a notebook:</span> {_import('get_secret')}</div>"
     )
+
+
+def _import(name: str) -> str:
+    return f'<code class="kfsecrets-code">from kfsecrets_ext import {name}</code>'
 
 
 def _foot(notes: Iterable[str]) -> str:
@@ -271,20 +306,26 @@ def _key(secret: Secret, key: Key) -> str:
     )
 
 
-def _registries(files: Iterable[FileReport]) -> str:
-    entries = "".join(_file(file) for file in files if file.state != "absent")
-    return f'<div class="kfsecrets-heading">Registries</div>{entries}' if entries else ""
-
-
-def _file(file: FileReport) -> str:
-    used = " · in use" if file.used else ""
-    reason = f"<p>{_sentence(file.reason)}</p>" if file.reason else ""
-    rows = "".join(
-        f"<tr><td>{_shown(registry.name)}</td><td>{_kind(registry)}</td></tr>"
-        for registry in file.registries
+def _registries(files: Sequence[FileReport]) -> str:
+    entries = "".join(
+        _file(file, files[:index]) for index, file in enumerate(files) if file.state != "absent"
     )
+    if not entries:
+        return ""
+    some = any(registry_snippet(registry) for file in files for registry in file.registries)
+    head = (
+        '<div class="kfsecrets-head"><span class="kfsecrets-muted">Once in a notebook:</span> '
+        f"{_import('get_docker_credentials')}</div>"
+    )
+    return f'<div class="kfsecrets-heading">Registries</div>{head if some else ""}{entries}'
+
+
+def _file(file: FileReport, earlier: Sequence[FileReport]) -> str:
+    used = " · <b>in use</b>" if file.used else ""
+    reason = f"<p>{_sentence(file.reason)}</p>" if file.reason else ""
+    rows = "".join(_registry(registry, earlier) for registry in file.registries)
     table = (
-        f"<table><thead><tr><th>Registry</th><th>Credentials</th></tr></thead>"
+        "<table><thead><tr><th>Registry</th><th>Credentials</th><th>Code</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
         if rows
         else '<p class="kfsecrets-muted">No registries</p>'
@@ -296,6 +337,31 @@ def _file(file: FileReport) -> str:
     )
 
 
+def _registry(registry: Registry, earlier: Sequence[FileReport]) -> str:
+    # An entry with credentials answers, and a broken one is an error. A helper may know nothing,
+    # and is not run unless that is asked for. An entry without credentials leaves it to the next.
+    first = _naming(registry.name, ("static", "token", "invalid"), earlier)
+    helper = _naming(registry.name, ("helper",), earlier)
+    code = registry_snippet(registry) if first is None else None
+    about = [_kind(registry)]
+    if first is not None:
+        about.append(f"Not used: {_shown(first.path)} comes first")
+    elif helper is not None:
+        about.append(f"Used only where {_shown(helper.path)} has no answer")
+    if registry.reason:
+        about.append(f'<span class="kfsecrets-muted">{_sentence(registry.reason)}</span>')
+    cell = f'<code class="kfsecrets-code">{html.escape(code)}</code>' if code else ""
+    return f"<tr><td>{_shown(registry.name)}</td><td>{'<br>'.join(about)}</td><td>{cell}</td></tr>"
+
+
+def _naming(name: str, kinds: Sequence[str], files: Iterable[FileReport]) -> FileReport | None:
+    """Return the first file with an entry of this name and one of these kinds."""
+    for file in files:
+        if any(one.name == name and one.kind in kinds for one in file.registries):
+            return file
+    return None
+
+
 def _kind(registry: Registry) -> str:
     words = {
         "static": "user name and password",
@@ -304,10 +370,7 @@ def _kind(registry: Registry) -> str:
         "empty": "no credentials",
         "invalid": "invalid entry",
     }[registry.kind]
-    parts = [words if registry.helper is None else f"{words} {_shown(registry.helper)}"]
-    if registry.reason:
-        parts.append(f'<span class="kfsecrets-muted">{_sentence(registry.reason)}</span>')
-    return "<br>".join(parts)
+    return words if registry.helper is None else f"{words} {_shown(registry.helper)}"
 
 
 def _state(state: str) -> str:

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from nbclient import NotebookClient
 from rig.kubelet import Kubelet
 
-from kfsecrets_ext import get_secret, inventory, list_secrets
-from kfsecrets_ext.widget import CredentialsPanel, snippet
+from kfsecrets_ext import docker, get_docker_credentials, get_secret, inventory, list_secrets
+from kfsecrets_ext.docker import FileReport, Registry
+from kfsecrets_ext.widget import CredentialsPanel, registry_snippet, snippet
 
 CANARY = "wide-Canary-9d1f7c52"
 DOCKER_CANARY = "dock-Canary-77aa01ee"
@@ -179,6 +180,60 @@ def test_registries_are_shown_by_name(volumes: Path) -> None:
     assert "user name and password" in shown
 
 
+def test_the_code_of_a_registry_gets_its_credentials(volumes: Path) -> None:
+    shown = text_of(markup(CredentialsPanel()))
+    assert "from kfsecrets_ext import get_docker_credentials" in shown
+    [code] = re.findall(r"get_docker_credentials\(.*?\)", shown)
+    call = ast.parse(code, mode="eval").body
+    assert isinstance(call, ast.Call)
+    [name] = map(ast.literal_eval, call.args)
+    assert get_docker_credentials(name).password == DOCKER_CANARY
+
+
+@pytest.mark.parametrize(
+    ("registry", "code"),
+    [
+        (Registry("ghcr.io", "static"), 'get_docker_credentials("ghcr.io")'),
+        (Registry("ghcr.io", "token"), 'get_docker_credentials("ghcr.io")'),
+        (Registry("ghcr.io", "helper", "pass"), 'get_docker_credentials("ghcr.io", helpers=True)'),
+        (Registry("*", "helper", "pass"), None),
+        (Registry("*.example.org", "static"), None),
+        (Registry("white space", "static"), None),
+        (Registry("", "static"), None),
+        (Registry("ghcr.io", "empty"), None),
+        (Registry("ghcr.io", "invalid"), None),
+    ],
+)
+def test_a_registry_has_code_where_its_credentials_can_be_got(
+    registry: Registry, code: str | None
+) -> None:
+    assert registry_snippet(registry) == code
+
+
+def test_an_entry_says_which_file_comes_before_it(
+    volumes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("static", "invalid", "helper", "empty")
+    first = tuple(Registry(f"{name}.example", name) for name in names)
+    second = tuple(Registry(f"{name}.example", "static") for name in names)
+    files = [
+        FileReport("/a/config.json", "home directory", "ready", None, True, first),
+        FileReport("/b/config.json", "home directory", "ready", None, False, second),
+    ]
+    monkeypatch.setattr(docker, "files", lambda: files)
+    shown = markup(CredentialsPanel())
+    assert shown.count("<b>in use</b>") == 1
+    entries = shown.partition("/b/config.json")[2]
+    rows = [text_of(row) for row in re.findall(r"<tr><td>.*?</tr>", entries)]
+    assert len(rows) == len(names)
+    for name, row in zip(names, rows, strict=True):
+        assert f"{name}.example" in row
+        overruled = name in ("static", "invalid")
+        assert ("Not used: /a/config.json comes first" in row) == overruled
+        assert ("Used only where /a/config.json has no answer" in row) == (name == "helper")
+        assert (f'get_docker_credentials("{name}.example")' in row) != overruled
+
+
 def test_a_state_is_a_word(volumes: Path, kubelet: Kubelet) -> None:
     kubelet.write_secret(volumes / "later", {}, items={"k": "k"}, optional=True)
     generation = volumes / "database" / os.readlink(volumes / "database" / "..data")
@@ -230,8 +285,11 @@ def test_hostile_notes_and_poddefaults_stay_text(
     secret = inventory.Secret(script, "ready", script, script, (mount,), (key,))
     odd = inventory.Inventory((secret,), (script,), (script,))
     monkeypatch.setattr(inventory, "collect", lambda: odd)
+    registry = Registry(script, "helper", script, script)
+    files = [FileReport(script, script, "ready", script, True, (registry,))] * 2
+    monkeypatch.setattr(docker, "files", lambda: files)
     shown = markup(CredentialsPanel())
-    assert shown.count(html.escape(script)) >= 7
+    assert shown.count(html.escape(script)) >= 17
     assert "<script" not in shown
     monkeypatch.setattr(inventory, "collect", lambda: inventory.Inventory((), (script,)))
     shown = markup(CredentialsPanel())
@@ -316,6 +374,20 @@ def test_a_snippet_names_exactly_its_secret_and_key(name: str, key: str) -> None
     assert isinstance(call.func, ast.Name)
     assert call.func.id == "get_secret"
     assert [ast.literal_eval(argument) for argument in call.args] == [name, key]
+
+
+@given(name=st.text())
+def test_the_code_of_a_registry_names_exactly_that_registry(name: str) -> None:
+    code = registry_snippet(Registry(name, "helper", "pass"))
+    if code is None:
+        assert not name or re.search(r"[*\s\x00-\x1f\x7f]", name)
+        return
+    assert code.isprintable()
+    call = ast.parse(code, mode="eval").body
+    assert isinstance(call, ast.Call)
+    assert ast.unparse(call.func) == "get_docker_credentials"
+    assert [ast.literal_eval(argument) for argument in call.args] == [name]
+    assert [ast.unparse(keyword) for keyword in call.keywords] == ["helpers=True"]
 
 
 def test_a_snippet_reads_well() -> None:

@@ -35,7 +35,7 @@ TOUR = "tour.ipynb"
 
 _MARK = ".kfsecrets-demo"
 _POD = "cluster/pod.json"
-_OURS = ("cluster", "etc", "log", "proc", "run", "secret", "secrets", "share", "var")
+_OURS = ("cluster", "etc", "log", "proc", "run", "secret", "secrets", "share", "tmp", "var")
 _HOME = "home/jovyan"
 _MOUNTINFO = "proc/self/mountinfo"
 
@@ -135,6 +135,8 @@ class DemoPod:
             # Packages that the user installed for herself are looked for below HOME otherwise.
             "PYTHONUSERBASE": site.getuserbase(),
             "XDG_RUNTIME_DIR": f"{root}/run",
+            # As a pod, it has a /tmp of its own.
+            "TMPDIR": f"{root}/tmp",
             "IPYTHONDIR": f"{self.home}/.ipython",
             "JUPYTER_CONFIG_DIR": f"{root}/etc/jupyter",
             "JUPYTER_DATA_DIR": f"{root}/share/jupyter",
@@ -181,6 +183,7 @@ class DemoPod:
             },
         )
         self.runtime.mkdir(parents=True, exist_ok=True)
+        (self.directory / "tmp").mkdir(exist_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
 
     def rotate(self, name: str) -> Rotation:

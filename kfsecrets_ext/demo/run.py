@@ -106,7 +106,7 @@ def _serve(
     port: int | None,
     browser: bool,
     temporary: bool,
-    stopped: threading.Event,
+    stopped: _Stopped,
     say: Callable[[str], None],
     tell: Callable[[str], None],
 ) -> None:
@@ -131,8 +131,8 @@ def _serve(
             say(_started(pod, url, temporary))
             if browser:
                 _open(pod, url)
-            while server.poll() is None and not stopped.wait(0.2):
-                pass
+            while server.poll() is None and not stopped.asked:
+                time.sleep(0.2)
     finally:
         status = server.poll()
         if status is None:
@@ -183,13 +183,24 @@ def _check_free(port: int) -> None:
     )
 
 
+class _Stopped:
+    """Whether the demo is to end.
+
+    A plain attribute: the lock of an event may be held by the very thread that a signal's handler
+    interrupts.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+
 @contextlib.contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """Give an event that Ctrl-C, and each other request to end, sets."""
-    stopped = threading.Event()
+def _stopping() -> Iterator[_Stopped]:
+    """Give what Ctrl-C, and each other request to end, sets."""
+    stopped = _Stopped()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        stopped.set()
+        stopped.asked = True
 
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [(number, signal.signal(number, stop)) for number in signals]
@@ -226,10 +237,10 @@ def _janitor() -> Iterator[Callable[[str], None]]:
         process.communicate()
 
 
-def _wait(pod: DemoPod, server: subprocess.Popen[bytes], stopped: threading.Event) -> str | None:
+def _wait(pod: DemoPod, server: subprocess.Popen[bytes], stopped: _Stopped) -> str | None:
     """Wait for the server's first answer; ``None`` if it ends, or is to end, before."""
     file = pod.runtime / f"jpserver-{server.pid}.json"
-    while server.poll() is None and not stopped.is_set():
+    while server.poll() is None and not stopped.asked:
         address = _address(file)
         if address is not None and _answers(*address):
             host, port, base = address

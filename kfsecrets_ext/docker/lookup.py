@@ -20,6 +20,9 @@ __all__ = ["DockerConfig", "FileReport", "files", "get_docker_credentials"]
 
 FileState = Literal["ready", "absent", "invalid", "unreadable"]
 
+# An entry of these kinds is the last word on its registry; another file is asked after the rest.
+_DECIDING = ("static", "token", "invalid")
+
 
 @dataclass(frozen=True)
 class FileReport:
@@ -270,7 +273,9 @@ def files() -> list[FileReport]:
         report = _report(source, claimed)
         if report is not None:
             reports.append(report)
-            claimed.update(registry.name for registry in report.registries)
+            claimed.update(
+                registry.name for registry in report.registries if registry.kind in _DECIDING
+            )
     return reports
 
 
@@ -285,7 +290,9 @@ def _report(source: Source, claimed: set[str]) -> FileReport | None:
     if document is None:
         return FileReport(source.path, source.origin, "absent") if source.is_certain else None
     registries = tuple(document.registries())
-    used = any(registry.name not in claimed for registry in registries)
+    used = any(
+        registry.name not in claimed and registry.kind != "empty" for registry in registries
+    )
     return FileReport(source.path, source.origin, "ready", None, used, registries)
 
 

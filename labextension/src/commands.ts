@@ -5,11 +5,15 @@ import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { Clipboard, Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { codeIcon, copyIcon, refreshIcon } from '@jupyterlab/ui-components';
-import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import type { CommandRegistry } from '@lumino/commands';
+import type {
+  ReadonlyJSONObject,
+  ReadonlyPartialJSONObject
+} from '@lumino/coreutils';
 
 import { type ITrackers, type Obstacle, findTarget, insert } from './insert';
-import { snippet } from './snippet';
-import { CommandIDs, type ICredentialsModel } from './tokens';
+import { type ISnippet, keySnippet, registrySnippet } from './snippet';
+import { CommandIDs, type ICredentialsModel, type Outcome } from './tokens';
 
 /**
  * Add the commands.
@@ -30,64 +34,127 @@ export function addCommands(
     execute: () => model.refresh()
   });
 
+  const insertOrCopy = (snippet: ISnippet): Outcome => {
+    const target = findTarget(shell, trackers);
+    if (typeof target !== 'string') {
+      insert(target, snippet);
+      return 'inserted';
+    }
+    Clipboard.copyToSystem(snippet.expression);
+    Notification.info(explain(target, trans), { autoClose: 5000 });
+    return 'copied';
+  };
+  const copy = (snippet: ISnippet): Outcome => {
+    Clipboard.copyToSystem(snippet.expression);
+    return 'copied';
+  };
+
   commands.addCommand(CommandIDs.insertSnippet, {
     label: trans.__('Insert Code That Reads the Credential'),
     caption: trans.__('Insert the code where you write'),
     icon: codeIcon,
-    describedBy: { args: describeKey(trans) },
-    isEnabled: args => readKey(args) !== null,
-    execute: args => {
-      const expression = expressionOf(args);
-      const target = findTarget(shell, trackers);
-      if (typeof target !== 'string') {
-        insert(target, expression);
-        return 'inserted';
-      }
-      Clipboard.copyToSystem(expression);
-      Notification.info(explain(target, trans), { autoClose: 5000 });
-      return 'copied';
-    }
+    ...take(ofKey(trans), insertOrCopy)
   });
 
   commands.addCommand(CommandIDs.copySnippet, {
     label: trans.__('Copy Code That Reads the Credential'),
     caption: trans.__('Copy the code to the clipboard'),
     icon: copyIcon,
-    describedBy: { args: describeKey(trans) },
-    isEnabled: args => readKey(args) !== null,
-    execute: args => {
-      Clipboard.copyToSystem(expressionOf(args));
-      return 'copied';
-    }
+    ...take(ofKey(trans), copy)
+  });
+
+  commands.addCommand(CommandIDs.insertRegistry, {
+    label: trans.__('Insert Code That Gets the Credentials for the Registry'),
+    caption: trans.__('Insert the code where you write'),
+    icon: codeIcon,
+    ...take(ofRegistry(trans), insertOrCopy)
+  });
+
+  commands.addCommand(CommandIDs.copyRegistry, {
+    label: trans.__('Copy Code That Gets the Credentials for the Registry'),
+    caption: trans.__('Copy the code to the clipboard'),
+    icon: copyIcon,
+    ...take(ofRegistry(trans), copy)
   });
 }
 
-function describeKey(trans: TranslationBundle) {
+/**
+ * The arguments that stand for a snippet.
+ */
+interface IArguments {
+  readonly schema: ReadonlyJSONObject;
+
+  /**
+   * The snippet; `null` where the arguments are not as the schema says.
+   */
+  readonly read: (args: ReadonlyPartialJSONObject) => ISnippet | null;
+}
+
+/**
+ * The part of a command that takes a snippet's arguments and does something with the snippet.
+ */
+function take(
+  { schema, read }: IArguments,
+  act: (snippet: ISnippet) => Outcome
+): Pick<
+  CommandRegistry.ICommandOptions,
+  'describedBy' | 'isEnabled' | 'execute'
+> {
   return {
-    type: 'object',
-    properties: {
-      name: { type: 'string', description: trans.__('The name of the secret') },
-      key: { type: 'string', description: trans.__('The name of the key') }
-    },
-    required: ['name', 'key']
+    describedBy: { args: schema },
+    isEnabled: args => read(args) !== null,
+    execute: args => {
+      const snippet = read(args);
+      if (snippet === null) {
+        throw new TypeError('The arguments are not those of the command.');
+      }
+      return act(snippet);
+    }
   };
 }
 
-function readKey(
-  args: ReadonlyPartialJSONObject
-): { name: string; key: string } | null {
-  const { name, key } = args;
-  return typeof name === 'string' && typeof key === 'string'
-    ? { name, key }
-    : null;
+function ofKey(trans: TranslationBundle): IArguments {
+  return {
+    schema: {
+      type: 'object',
+      properties: {
+        name: {
+          type: 'string',
+          description: trans.__('The name of the secret')
+        },
+        key: { type: 'string', description: trans.__('The name of the key') }
+      },
+      required: ['name', 'key']
+    },
+    read: ({ name, key }) =>
+      typeof name === 'string' && typeof key === 'string'
+        ? keySnippet({ name, key })
+        : null
+  };
 }
 
-function expressionOf(args: ReadonlyPartialJSONObject): string {
-  const read = readKey(args);
-  if (read === null) {
-    throw new TypeError('The arguments "name" and "key" are needed.');
-  }
-  return snippet(read.name, read.key);
+function ofRegistry(trans: TranslationBundle): IArguments {
+  return {
+    schema: {
+      type: 'object',
+      properties: {
+        registry: {
+          type: 'string',
+          description: trans.__('The registry, an image or a URL')
+        },
+        helpers: {
+          type: 'boolean',
+          description: trans.__('Whether credential helpers are run'),
+          default: false
+        }
+      },
+      required: ['registry']
+    },
+    read: ({ registry, helpers = false }) =>
+      typeof registry === 'string' && typeof helpers === 'boolean'
+        ? registrySnippet({ registry, helpers })
+        : null
+  };
 }
 
 function explain(obstacle: Obstacle, trans: TranslationBundle): string {

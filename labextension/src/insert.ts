@@ -7,7 +7,7 @@ import type { IConsoleTracker } from '@jupyterlab/console';
 import type { IEditorTracker } from '@jupyterlab/fileeditor';
 import type { INotebookTracker } from '@jupyterlab/notebook';
 
-import { hasImport, importInsertion } from './snippet';
+import { type ISnippet, hasImport, importInsertion } from './snippet';
 
 /**
  * Why nothing can be inserted.
@@ -112,12 +112,13 @@ export function findTarget(
 }
 
 /**
- * Insert an expression in place of the selection, and its import where there is none.
+ * Insert a snippet in place of the selection, and its import where there is none.
  *
  * It is one step for undo. The editor gets the focus, its cursor behind the expression.
  */
-export function insert(target: ITarget, expression: string): void {
+export function insert(target: ITarget, snippet: ISnippet): void {
   const { editor, model, sources } = target;
+  const { expression, imports } = snippet;
   const text = model.sharedModel;
   const source = text.getSource();
   const selection = editor?.getSelection();
@@ -131,8 +132,8 @@ export function insert(target: ITarget, expression: string): void {
   let start = from ?? source.length;
   let end = to ?? source.length;
   text.transact(() => {
-    if (!hasImport(sources)) {
-      const { offset, text: line } = importInsertion(source);
+    if (!hasImport(sources, imports)) {
+      const { offset, text: line } = importInsertion(source, imports);
       text.updateSource(offset, offset, line);
       // What stands before the import (a docstring, a magic) is no place for an expression.
       start = Math.max(start, offset) + line.length;

@@ -10,8 +10,10 @@ import { AccordionPanel, Panel, type Widget } from '@lumino/widgets';
 import * as React from 'react';
 
 import { keyIcon } from './icons';
-import { CommandIDs, type ICredentialsModel } from './tokens';
-import { Credentials, type IActions } from './views/credentials';
+import type { IKeyQuery, IRegistryQuery } from './snippet';
+import { CommandIDs, type ICredentialsModel, type Outcome } from './tokens';
+import type { IActions } from './views/actions';
+import { Credentials } from './views/credentials';
 import { Header } from './views/header';
 import { Registries } from './views/registries';
 
@@ -35,7 +37,16 @@ export class CredentialsPanel extends SidePanel {
     this.title.icon = keyIcon;
     this.title.caption = trans.__('Credentials');
 
-    const actions = this._actions(commands);
+    const ofKeys = this._actions<IKeyQuery>(
+      commands,
+      CommandIDs.insertSnippet,
+      CommandIDs.copySnippet
+    );
+    const ofRegistries = this._actions<IRegistryQuery>(
+      commands,
+      CommandIDs.insertRegistry,
+      CommandIDs.copyRegistry
+    );
     const changes = this._changes;
     const header = ReactWidget.create(
       <UseSignal signal={changes}>
@@ -61,7 +72,7 @@ export class CredentialsPanel extends SidePanel {
 
     const credentials = ReactWidget.create(
       <UseSignal signal={changes}>
-        {() => <Credentials model={model} actions={actions} trans={trans} />}
+        {() => <Credentials model={model} actions={ofKeys} trans={trans} />}
       </UseSignal>
     );
     credentials.addClass('jp-KfSecrets-section');
@@ -70,11 +81,13 @@ export class CredentialsPanel extends SidePanel {
 
     this._registries = ReactWidget.create(
       <UseSignal signal={changes}>
-        {() => <Registries model={model} trans={trans} />}
+        {() => (
+          <Registries model={model} actions={ofRegistries} trans={trans} />
+        )}
       </UseSignal>
     );
     this._registries.addClass('jp-KfSecrets-section');
-    // It scrolls, and has nothing that takes the focus.
+    // It scrolls, and may have nothing that takes the focus.
     this._registries.node.tabIndex = 0;
     this._registries.title.label = trans.__('Registries');
 
@@ -111,25 +124,23 @@ export class CredentialsPanel extends SidePanel {
     this.node.querySelector('input')?.focus();
   }
 
-  private _actions(commands: CommandRegistry): IActions {
-    const run =
-      (command: string) =>
-      async (name: string, key: string): Promise<'inserted' | 'copied'> => {
-        const outcome: unknown = await commands.execute(command, { name, key });
-        const done = outcome === 'inserted' ? 'inserted' : 'copied';
-        this._say(done);
-        return done;
-      };
-    return {
-      insert: () =>
-        commands.hasCommand(CommandIDs.insertSnippet)
-          ? run(CommandIDs.insertSnippet)
-          : null,
-      copy: () =>
-        commands.hasCommand(CommandIDs.copySnippet)
-          ? run(CommandIDs.copySnippet)
-          : null
-    };
+  private _actions<T extends IKeyQuery | IRegistryQuery>(
+    commands: CommandRegistry,
+    insert: string,
+    copy: string
+  ): IActions<T> {
+    const action = (command: string) => () =>
+      commands.hasCommand(command)
+        ? async (query: T): Promise<Outcome> => {
+            const outcome: unknown = await commands.execute(command, {
+              ...query
+            });
+            const done = outcome === 'inserted' ? 'inserted' : 'copied';
+            this._say(done);
+            return done;
+          }
+        : null;
+    return { insert: action(insert), copy: action(copy) };
   }
 
   private _onModelChanged(): void {
@@ -157,12 +168,12 @@ export class CredentialsPanel extends SidePanel {
     }
   }
 
-  private _say(message: 'inserted' | 'copied' | null): void {
+  private _say(message: Outcome | null): void {
     this._message = message;
     this._changes.emit();
   }
 
-  private _message: 'inserted' | 'copied' | null = null;
+  private _message: Outcome | null = null;
   private readonly _model: ICredentialsModel;
   private readonly _registries: Widget;
   private readonly _changes = new Signal<this, void>(this);

@@ -1,11 +1,34 @@
 /**
- * The Python that reads a key, for any key name, and where its import goes.
+ * The Python that gets a credential, whatever its name, and where its import goes.
  */
 
 /**
- * The line that a snippet needs once in a notebook or file.
+ * An expression, and what it needs.
  */
-export const IMPORT_LINE = 'from kfsecrets_ext import get_secret';
+export interface ISnippet {
+  readonly expression: string;
+
+  /**
+   * The name that has to be imported from `kfsecrets_ext`, once in a notebook or file.
+   */
+  readonly imports: string;
+}
+
+/**
+ * A key of a secret.
+ */
+export interface IKeyQuery {
+  readonly name: string;
+  readonly key: string;
+}
+
+/**
+ * A registry, and whether it is a credential helper that has to be run for it.
+ */
+export interface IRegistryQuery {
+  readonly registry: string;
+  readonly helpers: boolean;
+}
 
 /**
  * A change of a text: what to put where.
@@ -16,10 +39,32 @@ export interface IInsertion {
 }
 
 /**
- * The expression that reads a key.
+ * The snippet that reads a key.
  */
-export function snippet(name: string, key: string): string {
-  return `get_secret(${pythonString(name)}, ${pythonString(key)})`;
+export function keySnippet({ name, key }: IKeyQuery): ISnippet {
+  return {
+    expression: `get_secret(${pythonString(name)}, ${pythonString(key)})`,
+    imports: 'get_secret'
+  };
+}
+
+/**
+ * The snippet that gets the credentials for a registry.
+ */
+export function registrySnippet(query: IRegistryQuery): ISnippet {
+  const registry = pythonString(query.registry);
+  const rest = query.helpers ? ', helpers=True' : '';
+  return {
+    expression: `get_docker_credentials(${registry}${rest})`,
+    imports: 'get_docker_credentials'
+  };
+}
+
+/**
+ * The line that imports a name.
+ */
+export function importLine(name: string): string {
+  return `from kfsecrets_ext import ${name}`;
 }
 
 /**
@@ -41,16 +86,16 @@ export function printable(text: string): string {
 }
 
 /**
- * Whether one of these cells, or this file, binds `get_secret` at its top level.
+ * Whether one of these cells, or this file, imports a name at its top level.
  */
-export function hasImport(sources: Iterable<string>): boolean {
+export function hasImport(sources: Iterable<string>, name: string): boolean {
   for (const source of sources) {
     for (const match of source.matchAll(FROM_IMPORT)) {
       const names = (match[1] ?? '')
         .replace(/#.*$|[()\\]/gm, ' ')
         .split(',')
-        .map(name => name.trim());
-      if (names.some(name => name === 'get_secret' || name === '*')) {
+        .map(each => each.trim());
+      if (names.some(each => each === name || each === '*')) {
         return true;
       }
     }
@@ -59,17 +104,17 @@ export function hasImport(sources: Iterable<string>): boolean {
 }
 
 /**
- * The import line, and the place of a cell or file where it may stand.
+ * The line that imports a name, and the place of a cell or file where it may stand.
  *
  * That is the top, but for what must come before any other statement: a cell magic, the comments
  * that start a file, its docstring, and imports from `__future__`.
  */
-export function importInsertion(source: string): IInsertion {
+export function importInsertion(source: string, name: string): IInsertion {
   const offset = HEAD.exec(source)?.[0].length ?? 0;
   const starts = offset === 0 || source[offset - 1] === '\n';
   return {
     offset,
-    text: `${starts ? '' : '\n'}${IMPORT_LINE}\n`
+    text: `${starts ? '' : '\n'}${importLine(name)}\n`
   };
 }
 

@@ -29,7 +29,22 @@ export namespace CommandIDs {
    * Copy the snippet of a key, `{ name, key }`, to the clipboard.
    */
   export const copySnippet = 'kfsecrets:copy-snippet';
+
+  /**
+   * Insert the snippet of a registry, `{ registry, helpers }`, where the user writes.
+   */
+  export const insertRegistry = 'kfsecrets:insert-registry';
+
+  /**
+   * Copy the snippet of a registry, `{ registry, helpers }`, to the clipboard.
+   */
+  export const copyRegistry = 'kfsecrets:copy-registry';
 }
+
+/**
+ * What the commands that insert or copy came to: where nothing can be inserted, the code is copied.
+ */
+export type Outcome = 'inserted' | 'copied';
 
 /**
  * Where the last request has got to.

@@ -90,6 +90,21 @@ REGISTRIES: Json = {
             "used": False,
             "registries": [],
         },
+        {
+            "path": "/secret/old-config/.dockerconfigjson",
+            "origin": "secret old-config",
+            "state": "ready",
+            "reason": None,
+            "used": False,
+            "registries": [
+                {
+                    "name": "https://index.docker.io/v1/",
+                    "kind": "token",
+                    "helper": None,
+                    "reason": None,
+                }
+            ],
+        },
     ],
     "notes": [],
 }

@@ -67,6 +67,20 @@ class Panel:
         """The button that copies a snippet."""
         return self._action(f"Copy code for key {key} of {name}")
 
+    def insert_registry(self, name: str) -> Locator:
+        """The button that inserts a registry's snippet."""
+        return self._action(f"Insert code for registry {name}")
+
+    def copy_registry(self, name: str) -> Locator:
+        """The button that copies a registry's snippet."""
+        return self._action(f"Copy code for registry {name}")
+
+    def registries(self, path: object) -> Locator:
+        """The rows of a Docker configuration file's registries."""
+        return self.region.get_by_role("list", name=f"Registries of {path}", exact=True).locator(
+            "> li"
+        )
+
     def open(self) -> None:
         """Open the panel by its tab, unless it is open."""
         tab = self.page.get_by_role("tab", name="Credentials", exact=True)

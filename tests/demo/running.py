@@ -18,6 +18,9 @@ import websocket
 
 JUPYTER = ("jupyter", "kfsecrets")
 
+_MARK = "TEST_DEMO"
+"""A variable that tells the processes of a demo."""
+
 
 def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
     """An environment with a home and a directory for temporary files of the test's own."""
@@ -30,6 +33,7 @@ def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
         "PATH": os.pathsep.join((sysconfig.get_path("scripts"), os.environ["PATH"])),
         "HOME": str(home),
         "TMPDIR": str(temporary),
+        _MARK: str(temporary),
         **variables,
     }
 
@@ -141,7 +145,7 @@ class Demo:
         try:
             return (
                 process.status() != psutil.STATUS_ZOMBIE
-                and process.environ().get("TMPDIR") == self.env["TMPDIR"]
+                and process.environ().get(_MARK) == self.env[_MARK]
             )
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False

@@ -168,6 +168,17 @@ def test_several_files_answer_for_the_registries_that_each_names(home: Path, roo
     assert state(roots / "c" / ".dockercfg").used
 
 
+def test_file_that_answers_is_the_one_in_use(home: Path, roots: Path) -> None:
+    empty = '{"auths": {"a.io": {}}, "credHelpers": {"b.io": "none"}}'
+    put(home / ".docker/config.json", empty)
+    put(roots / "a" / ".dockerconfigjson", config("user-a", "a.io"))
+    put(roots / "b" / ".dockerconfigjson", config("user-b", "b.io"))
+    assert user("a.io") == "user-a"
+    assert user("b.io") == "user-b"
+    assert state(roots / "a" / ".dockerconfigjson").used
+    assert state(roots / "b" / ".dockerconfigjson").used
+
+
 def test_another_programs_config_json_is_none_of_ours(home: Path, roots: Path) -> None:
     put(roots / "app" / "config.json", '{"debug": true}')
     put(roots / "bad" / "config.json", "debug: true")

@@ -1,9 +1,11 @@
 import { CodeEditor } from '@jupyterlab/codeeditor';
 
 import { insert } from '../insert';
-import { IMPORT_LINE } from '../snippet';
+import { importLine, keySnippet, registrySnippet } from '../snippet';
 
-const EXPRESSION = 'get_secret("test-secret", "foo")';
+const SNIPPET = keySnippet({ name: 'test-secret', key: 'foo' });
+const EXPRESSION = SNIPPET.expression;
+const IMPORT_LINE = 'from kfsecrets_ext import get_secret';
 
 /** An editor of one model; offsets stand for positions in the first line. */
 function editorOf(
@@ -39,7 +41,7 @@ describe('insert', () => {
     const source = 'connect(password=None)';
     const model = modelOf(source);
     const editor = editorOf(model, [21, 17]);
-    insert({ model, editor, sources: [source] }, EXPRESSION);
+    insert({ model, editor, sources: [source] }, SNIPPET);
     const changed = model.sharedModel.getSource();
     expect(changed).toBe(`${IMPORT_LINE}\nconnect(password=${EXPRESSION})`);
     expect(editor.cursor).toBe(changed.length - 1);
@@ -49,20 +51,37 @@ describe('insert', () => {
   it('brings no import that another cell has', () => {
     const model = modelOf('x = ');
     const editor = editorOf(model, [4, 4]);
-    insert({ model, editor, sources: ['x = ', IMPORT_LINE] }, EXPRESSION);
+    insert({ model, editor, sources: ['x = ', IMPORT_LINE] }, SNIPPET);
     expect(model.sharedModel.getSource()).toBe(`x = ${EXPRESSION}`);
   });
 
-  it('is one step for undo', () => {
+  it('brings the import of the very name that the snippet needs', () => {
     const model = modelOf('x = ');
-    insert({ model, editor: editorOf(model, [4, 4]), sources: [] }, EXPRESSION);
+    const snippet = registrySnippet({ registry: 'ghcr.io', helpers: false });
+    insert(
+      { model, editor: editorOf(model, [4, 4]), sources: [IMPORT_LINE] },
+      snippet
+    );
+    expect(model.sharedModel.getSource()).toBe(
+      `${importLine('get_docker_credentials')}\nx = ${snippet.expression}`
+    );
+  });
+
+  it('is one change, and so one step for undo', () => {
+    const model = modelOf('x = ');
+    let changes = 0;
+    model.sharedModel.changed.connect((_, change) => {
+      changes += change.sourceChange ? 1 : 0;
+    });
+    insert({ model, editor: editorOf(model, [4, 4]), sources: [] }, SNIPPET);
+    expect(changes).toBe(1);
     model.sharedModel.undo();
     expect(model.sharedModel.getSource()).toBe('x = ');
   });
 
   it('stays behind a magic though the cursor stands before it', () => {
     const model = modelOf('%%time\n');
-    insert({ model, editor: editorOf(model, [0, 0]), sources: [] }, EXPRESSION);
+    insert({ model, editor: editorOf(model, [0, 0]), sources: [] }, SNIPPET);
     expect(model.sharedModel.getSource()).toBe(
       `%%time\n${IMPORT_LINE}\n${EXPRESSION}`
     );
@@ -70,7 +89,7 @@ describe('insert', () => {
 
   it('appends where the cell has no editor', () => {
     const model = modelOf('x = ');
-    insert({ model, editor: null, sources: [IMPORT_LINE] }, EXPRESSION);
+    insert({ model, editor: null, sources: [IMPORT_LINE] }, SNIPPET);
     expect(model.sharedModel.getSource()).toBe(`x = ${EXPRESSION}`);
   });
 });

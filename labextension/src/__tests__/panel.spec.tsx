@@ -7,7 +7,16 @@ import { act, fireEvent, screen, within } from '@testing-library/react';
 import { CredentialsModel } from '../model';
 import { CredentialsPanel } from '../panel';
 import { CommandIDs } from '../tokens';
-import { FakeServer, POD, REGISTRIES, key, secret, secrets } from './server';
+import {
+  FakeServer,
+  POD,
+  REGISTRIES,
+  file,
+  key,
+  registry,
+  secret,
+  secrets
+} from './server';
 
 describe('CredentialsPanel', () => {
   let server: FakeServer;
@@ -40,12 +49,18 @@ describe('CredentialsPanel', () => {
     model = new CredentialsModel(server.settings, () => time);
     commands = new CommandRegistry();
     executed = [];
-    for (const id of [CommandIDs.insertSnippet, CommandIDs.copySnippet]) {
+    const outcomes = {
+      [CommandIDs.insertSnippet]: 'inserted',
+      [CommandIDs.copySnippet]: 'copied',
+      [CommandIDs.insertRegistry]: 'inserted',
+      [CommandIDs.copyRegistry]: 'copied'
+    };
+    for (const [id, outcome] of Object.entries(outcomes)) {
       commands.addCommand(id, {
         describedBy: { args: { type: 'object' } },
         execute: args => {
           executed.push([id, args]);
-          return id === CommandIDs.insertSnippet ? 'inserted' : 'copied';
+          return outcome;
         }
       });
     }
@@ -175,11 +190,116 @@ describe('CredentialsPanel', () => {
     expect(status()).toBe('Copied the code to the clipboard');
   });
 
+  it('runs the commands with the very name of a registry', async () => {
+    await show();
+    const name = 'https://index.docker.io/v1/';
+    const insert = `Insert code for registry ${name}`;
+    const button = screen.getByRole('button', { name: insert });
+    expect(button.title).toBe(`Insert get_docker_credentials("${name}")`);
+    fireEvent.click(button);
+    await settled();
+    expect(status()).toBe('Inserted the code');
+    const copy = `Copy code for registry ${name}`;
+    fireEvent.click(screen.getByRole('button', { name: copy }));
+    await settled();
+    expect(status()).toBe('Copied the code to the clipboard');
+    const query = { registry: name, helpers: false };
+    expect(executed).toEqual([
+      [CommandIDs.insertRegistry, query],
+      [CommandIDs.copyRegistry, query]
+    ]);
+  });
+
+  it('has code for each registry that credentials can be got for', async () => {
+    server.answers['registries'] = {
+      files: [
+        file(
+          '/a/config.json',
+          registry('static.example', 'static'),
+          registry('token.example', 'token'),
+          registry('helper.example', 'helper', { helper: 'ecr-login' }),
+          registry('*', 'helper', { helper: 'pass' }),
+          registry('*.example', 'static'),
+          registry('white space', 'static'),
+          registry('', 'static'),
+          registry('empty.example', 'empty'),
+          registry('invalid.example', 'invalid')
+        )
+      ],
+      notes: []
+    };
+    await show();
+    const buttons = screen.getAllByRole('button', {
+      name: /^Insert code for registry/
+    });
+    expect(buttons.map(({ title }) => title)).toEqual([
+      'Insert get_docker_credentials("static.example")',
+      'Insert get_docker_credentials("token.example")',
+      'Insert get_docker_credentials("helper.example", helpers=True)'
+    ]);
+  });
+
+  it('says which file wins, and which entries are not used', async () => {
+    server.answers['registries'] = {
+      files: [
+        file(
+          '/a/config.json',
+          registry('static.example', 'static'),
+          registry('invalid.example', 'invalid'),
+          registry('helper.example', 'helper'),
+          registry('empty.example', 'empty')
+        ),
+        file(
+          '/b/config.json',
+          registry('static.example', 'token'),
+          registry('invalid.example', 'static'),
+          registry('helper.example', 'static'),
+          registry('empty.example', 'static'),
+          registry('other.example', 'static')
+        ),
+        {
+          ...file('/c/config.json', registry('helper.example', 'static')),
+          used: false
+        }
+      ],
+      notes: []
+    };
+    await show();
+    const files = screen.getByRole('list', {
+      name: 'Docker configuration files'
+    });
+    expect(within(files).getAllByText('in use')).toHaveLength(2);
+    const entries = (path: string): (string | null)[][] =>
+      within(screen.getByRole('list', { name: `Registries of ${path}` }))
+        .getAllByRole('listitem')
+        .map(item => [
+          item.querySelector('.jp-KfSecrets-keyName')?.textContent ?? null,
+          item.querySelector('.jp-KfSecrets-reason')?.textContent ?? null,
+          item.querySelector('button')?.title ?? null
+        ]);
+    const insert = (name: string) => `Insert get_docker_credentials("${name}")`;
+    expect(entries('/b/config.json')).toEqual([
+      ['static.example', 'Not used: /a/config.json comes first', null],
+      ['invalid.example', 'Not used: /a/config.json comes first', null],
+      [
+        'helper.example',
+        'Used only where /a/config.json has no answer',
+        insert('helper.example')
+      ],
+      ['empty.example', null, insert('empty.example')],
+      ['other.example', null, insert('other.example')]
+    ]);
+    expect(entries('/c/config.json')).toEqual([
+      ['helper.example', 'Not used: /b/config.json comes first', null]
+    ]);
+  });
+
   it('has no buttons for commands that are disabled', async () => {
     commands = new CommandRegistry();
     await show();
     expect(screen.queryByRole('button', { name: /^(Insert|Copy)/ })).toBeNull();
     expect(screen.getByText('foo')).toBeTruthy();
+    expect(screen.getByText('https://index.docker.io/v1/')).toBeTruthy();
   });
 
   it('filters, says how many are left, and clears', async () => {

@@ -3,7 +3,15 @@
  */
 import { ServerConnection } from '@jupyterlab/services';
 
-import type { IKey, IPod, IRegistries, ISecret, ISecrets } from '../request';
+import type {
+  IKey,
+  IPod,
+  IRegistries,
+  IRegistry,
+  IRegistryFile,
+  ISecret,
+  ISecrets
+} from '../request';
 
 /**
  * What an endpoint answers: a body, a status and a text, or an error of the network.
@@ -83,23 +91,31 @@ export const POD: IPod = {
   notes: ['No stamps: the pod has no downward-API files.']
 };
 
+export function registry(
+  name: string,
+  kind: IRegistry['kind'],
+  fields: Partial<IRegistry> = {}
+): IRegistry {
+  return { name, kind, helper: null, reason: null, ...fields };
+}
+
+export function file(path: string, ...each: IRegistry[]): IRegistryFile {
+  return {
+    path,
+    origin: 'home directory',
+    state: 'ready',
+    reason: null,
+    used: true,
+    registries: each
+  };
+}
+
 export const REGISTRIES: IRegistries = {
   files: [
-    {
-      path: '/home/jovyan/.docker/config.json',
-      origin: 'home directory',
-      state: 'ready',
-      reason: null,
-      used: true,
-      registries: [
-        {
-          name: 'https://index.docker.io/v1/',
-          kind: 'static',
-          helper: null,
-          reason: null
-        }
-      ]
-    }
+    file(
+      '/home/jovyan/.docker/config.json',
+      registry('https://index.docker.io/v1/', 'static')
+    )
   ],
   notes: []
 };

@@ -1,6 +1,12 @@
 import { execFileSync } from 'child_process';
 
-import { hasImport, importInsertion, printable, snippet } from '../snippet';
+import {
+  hasImport,
+  importInsertion,
+  keySnippet,
+  printable,
+  registrySnippet
+} from '../snippet';
 
 const NAMES = [
   'foo',
@@ -24,26 +30,29 @@ const NAMES = [
 ];
 
 /** What Python makes of an expression: its arguments, as lists of code points. */
-function callInPython(expressions: readonly string[]): string[][] {
+function callInPython(
+  name: string,
+  expressions: readonly string[]
+): string[][] {
   const program = `
 import ast, json, sys
-calls = json.load(sys.stdin)
+name, calls = json.load(sys.stdin)
 def arguments(text):
     assert text.isprintable(), ascii(text)
     call = ast.parse(text, mode="eval").body
-    assert isinstance(call, ast.Call) and call.func.id == "get_secret" and not call.keywords
+    assert isinstance(call, ast.Call) and call.func.id == name and not call.keywords
     return [ast.literal_eval(each) for each in call.args]
 json.dump([arguments(call) for call in calls], sys.stdout)
 `;
   const answer = execFileSync('python3', ['-c', program], {
-    input: JSON.stringify(expressions),
+    input: JSON.stringify([name, expressions]),
     encoding: 'utf8'
   });
   return JSON.parse(answer) as string[][];
 }
 
 function afterImport(source: string): string {
-  const { offset, text } = importInsertion(source);
+  const { offset, text } = importInsertion(source, 'get_secret');
   return source.slice(0, offset) + text + source.slice(offset);
 }
 
@@ -62,11 +71,12 @@ json.dump(ast.get_docstring(tree), sys.stdout)
   return JSON.parse(answer) as string | null;
 }
 
-describe('snippet', () => {
+describe('keySnippet', () => {
   it('looks as one would write it', () => {
-    expect(snippet('test-secret', 'foo')).toBe(
-      'get_secret("test-secret", "foo")'
-    );
+    expect(keySnippet({ name: 'test-secret', key: 'foo' })).toEqual({
+      expression: 'get_secret("test-secret", "foo")',
+      imports: 'get_secret'
+    });
   });
 
   it('means the very name to Python, whatever the name', () => {
@@ -74,14 +84,40 @@ describe('snippet', () => {
       ['s', name],
       [name, 'k']
     ]) as [string, string][];
-    const calls = pairs.map(([name, key]) => snippet(name, key));
-    expect(callInPython(calls)).toEqual(pairs);
+    const calls = pairs.map(([name, key]) => keySnippet({ name, key }));
+    const code = calls.map(({ expression }) => expression);
+    expect(callInPython('get_secret', code)).toEqual(pairs);
   });
 
   it('is one printable line', () => {
-    for (const name of NAMES) {
-      expect(snippet('s', name)).toMatch(/^[^\p{C}\p{Zl}\p{Zp}\u00a0]*$/u);
+    for (const key of NAMES) {
+      const { expression } = keySnippet({ name: 's', key });
+      expect(expression).toMatch(/^[^\p{C}\p{Zl}\p{Zp}\u00a0]*$/u);
     }
+  });
+});
+
+describe('registrySnippet', () => {
+  it('looks as one would write it', () => {
+    expect(registrySnippet({ registry: 'ghcr.io', helpers: false })).toEqual({
+      expression: 'get_docker_credentials("ghcr.io")',
+      imports: 'get_docker_credentials'
+    });
+  });
+
+  it('asks for helpers only where one has to be run', () => {
+    expect(
+      registrySnippet({ registry: 'ghcr.io', helpers: true }).expression
+    ).toBe('get_docker_credentials("ghcr.io", helpers=True)');
+  });
+
+  it('means the very registry to Python, whatever the name', () => {
+    const code = NAMES.map(
+      registry => registrySnippet({ registry, helpers: false }).expression
+    );
+    expect(callInPython('get_docker_credentials', code)).toEqual(
+      NAMES.map(name => [name])
+    );
   });
 });
 
@@ -106,20 +142,21 @@ describe('hasImport', () => {
     'from  kfsecrets_ext  import(get_secret)',
     'from kfsecrets_ext import *'
   ])('finds %j', source => {
-    expect(hasImport(['x = 1', source])).toBe(true);
+    expect(hasImport(['x = 1', source], 'get_secret')).toBe(true);
   });
 
   it.each([
     '',
     '# from kfsecrets_ext import get_secret',
     'from kfsecrets_ext import get_secret_path',
+    'from kfsecrets_ext import get_docker_credentials',
     'from kfsecrets_ext import get_secret as read',
     'from kfsecrets_ext import secrets  # not get_secret,',
     'def f():\n    from kfsecrets_ext import get_secret',
     'from kfsecrets_ext.docker import get_secret',
     'import kfsecrets_ext'
   ])('does not find %j', source => {
-    expect(hasImport([source])).toBe(false);
+    expect(hasImport([source], 'get_secret')).toBe(false);
   });
 });
 
@@ -148,6 +185,6 @@ describe('importInsertion', () => {
   ])('leaves a file valid and its docstring first: %j', source => {
     const changed = afterImport(source);
     expect(compileInPython(changed)).toBe(compileInPython(source));
-    expect(hasImport([changed])).toBe(true);
+    expect(hasImport([changed], 'get_secret')).toBe(true);
   });
 });

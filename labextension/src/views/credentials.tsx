@@ -5,36 +5,17 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import {
   caretDownIcon,
   caretRightIcon,
-  checkIcon,
-  codeIcon,
-  copyIcon,
-  infoIcon,
-  type LabIcon
+  infoIcon
 } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { type IMatch, matches } from '../model';
 import type { IKey, IMount, ISecret } from '../request';
-import { printable, snippet } from '../snippet';
+import { type IKeyQuery, keySnippet, printable } from '../snippet';
 import type { ICredentialsModel, IInventory } from '../tokens';
+import { type IActions, SnippetButtons } from './actions';
 import { Failure, MissingServer, NoMatch, Nothing, explain } from './messages';
 import { StateBadge } from './state';
-
-/**
- * What a user can do with a key; resolves to what was done in the end.
- */
-export type Action = (
-  name: string,
-  key: string
-) => Promise<'inserted' | 'copied'>;
-
-/**
- * The actions that there are; `null` where the commands are disabled.
- */
-export interface IActions {
-  insert(): Action | null;
-  copy(): Action | null;
-}
 
 /**
  * The number of keys up to which a list starts unfolded.
@@ -46,7 +27,7 @@ export const UNFOLDED_KEYS = 30;
  */
 export function Credentials(props: {
   model: ICredentialsModel;
-  actions: IActions;
+  actions: IActions<IKeyQuery>;
   trans: TranslationBundle;
 }): JSX.Element {
   const { model, actions, trans } = props;
@@ -104,7 +85,7 @@ export function Credentials(props: {
 function Credential(props: {
   match: IMatch;
   unfolded: boolean;
-  actions: IActions;
+  actions: IActions<IKeyQuery>;
   trans: TranslationBundle;
 }): JSX.Element {
   const { match, unfolded, actions, trans } = props;
@@ -200,7 +181,7 @@ function Others(props: {
 function Keys(props: {
   secret: ISecret;
   keys: readonly IKey[];
-  actions: IActions;
+  actions: IActions<IKeyQuery>;
   trans: TranslationBundle;
 }): JSX.Element {
   const { secret, keys, actions, trans } = props;
@@ -228,14 +209,12 @@ function Keys(props: {
 function Key(props: {
   secret: string;
   entry: IKey;
-  actions: IActions;
+  actions: IActions<IKeyQuery>;
   trans: TranslationBundle;
 }): JSX.Element {
   const { secret, entry, actions, trans } = props;
   const name = printable(entry.name);
-  const code = snippet(secret, entry.name);
-  const insert = actions.insert();
-  const copy = actions.copy();
+  const query = { name: secret, key: entry.name };
   const origin =
     entry.kind === 'environment'
       ? entry.variable !== null && entry.variable !== entry.name
@@ -253,26 +232,16 @@ function Key(props: {
         >
           {name}
         </span>
-        {(insert || copy) && (
-          <span className="jp-KfSecrets-actions">
-            {insert && (
-              <ActionButton
-                icon={codeIcon}
-                label={trans.__('Insert code for key %1 of %2', name, secret)}
-                title={trans.__('Insert %1', code)}
-                run={() => insert(secret, entry.name)}
-              />
-            )}
-            {copy && (
-              <ActionButton
-                icon={copyIcon}
-                label={trans.__('Copy code for key %1 of %2', name, secret)}
-                title={trans.__('Copy %1', code)}
-                run={() => copy(secret, entry.name)}
-              />
-            )}
-          </span>
-        )}
+        <SnippetButtons
+          query={query}
+          expression={keySnippet(query).expression}
+          labels={{
+            insert: trans.__('Insert code for key %1 of %2', name, secret),
+            copy: trans.__('Copy code for key %1 of %2', name, secret)
+          }}
+          actions={actions}
+          trans={trans}
+        />
         {entry.state !== 'ready' && (
           <StateBadge state={entry.state} trans={trans} />
         )}
@@ -280,38 +249,6 @@ function Key(props: {
       {origin && <p className="jp-KfSecrets-muted">{origin}</p>}
       {entry.reason && <p className="jp-KfSecrets-reason">{entry.reason}</p>}
     </li>
-  );
-}
-
-/**
- * A button that shows for a moment that it did what it says.
- */
-function ActionButton(props: {
-  icon: LabIcon;
-  label: string;
-  title: string;
-  run: () => Promise<unknown>;
-}): JSX.Element {
-  const { icon, label, title, run } = props;
-  const [done, setDone] = React.useState(false);
-  React.useEffect(() => {
-    if (!done) {
-      return undefined;
-    }
-    const timer = window.setTimeout(() => setDone(false), 1500);
-    return () => window.clearTimeout(timer);
-  }, [done]);
-  const Icon = done ? checkIcon : icon;
-  return (
-    <button
-      type="button"
-      className="jp-KfSecrets-button"
-      aria-label={label}
-      title={title}
-      onClick={() => void run().then(() => setDone(true))}
-    >
-      <Icon.react tag="span" />
-    </button>
   );
 }
 

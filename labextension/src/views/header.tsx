@@ -6,14 +6,14 @@ import { InputGroup, refreshIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { matches } from '../model';
-import type { ICredentialsModel } from '../tokens';
+import type { ICredentialsModel, Outcome } from '../tokens';
 
 /**
  * The top of the panel.
  */
 export function Header(props: {
   model: ICredentialsModel;
-  message: 'inserted' | 'copied' | null;
+  message: Outcome | null;
   onFilter: (filter: string) => void;
   onRefresh: () => void;
   trans: TranslationBundle;
@@ -77,10 +77,7 @@ function describePod(
   return text === null ? null : <p className="jp-KfSecrets-pod">{text}</p>;
 }
 
-function describeAction(
-  action: 'inserted' | 'copied',
-  trans: TranslationBundle
-): string {
+function describeAction(action: Outcome, trans: TranslationBundle): string {
   return action === 'inserted'
     ? trans.__('Inserted the code')
     : trans.__('Copied the code to the clipboard');

@@ -6,8 +6,9 @@ import { infoIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import type { IRegistry, IRegistryFile } from '../request';
-import { printable } from '../snippet';
+import { type IRegistryQuery, printable, registrySnippet } from '../snippet';
 import type { ICredentialsModel } from '../tokens';
+import { type IActions, SnippetButtons } from './actions';
 import { StateBadge } from './state';
 
 /**
@@ -15,9 +16,10 @@ import { StateBadge } from './state';
  */
 export function Registries(props: {
   model: ICredentialsModel;
+  actions: IActions<IRegistryQuery>;
   trans: TranslationBundle;
 }): JSX.Element | null {
-  const { model, trans } = props;
+  const { model, actions, trans } = props;
   const registries = model.inventory?.registries;
   if (!registries) {
     return null;
@@ -28,8 +30,14 @@ export function Registries(props: {
         className="jp-KfSecrets-list"
         aria-label={trans.__('Docker configuration files')}
       >
-        {registries.files.map(file => (
-          <File key={file.path} file={file} trans={trans} />
+        {registries.files.map((file, index) => (
+          <File
+            key={file.path}
+            file={file}
+            earlier={registries.files.slice(0, index)}
+            actions={actions}
+            trans={trans}
+          />
         ))}
       </ul>
       {registries.notes.length > 0 && (
@@ -46,11 +54,16 @@ export function Registries(props: {
   );
 }
 
+// A wildcard stands for registries, and is none; white space cannot be asked for.
+const REGISTRY = /^[^*\s\p{Cc}]+$/u;
+
 function File(props: {
   file: IRegistryFile;
+  earlier: readonly IRegistryFile[];
+  actions: IActions<IRegistryQuery>;
   trans: TranslationBundle;
 }): JSX.Element {
-  const { file, trans } = props;
+  const { file, earlier, actions, trans } = props;
   return (
     <li className="jp-KfSecrets-file">
       <div className="jp-KfSecrets-row">
@@ -61,7 +74,7 @@ function File(props: {
       </div>
       <div className="jp-KfSecrets-about">
         <span>{file.origin}</span>
-        {file.used && <span>{trans.__('in use')}</span>}
+        {file.used && <strong>{trans.__('in use')}</strong>}
       </div>
       {file.reason && <p className="jp-KfSecrets-reason">{file.reason}</p>}
       {file.registries.length > 0 && (
@@ -70,22 +83,92 @@ function File(props: {
           aria-label={trans.__('Registries of %1', file.path)}
         >
           {file.registries.map(registry => (
-            <li key={registry.name} className="jp-KfSecrets-key">
-              <div className="jp-KfSecrets-row">
-                <span className="jp-KfSecrets-keyName">
-                  {printable(registry.name)}
-                </span>
-              </div>
-              <p className="jp-KfSecrets-muted">{describe(registry, trans)}</p>
-              {registry.reason && (
-                <p className="jp-KfSecrets-reason">{registry.reason}</p>
-              )}
-            </li>
+            <Registry
+              key={registry.name}
+              registry={registry}
+              earlier={earlier}
+              actions={actions}
+              trans={trans}
+            />
           ))}
         </ul>
       )}
     </li>
   );
+}
+
+function Registry(props: {
+  registry: IRegistry;
+  earlier: readonly IRegistryFile[];
+  actions: IActions<IRegistryQuery>;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { registry, earlier, actions, trans } = props;
+  const name = printable(registry.name);
+  const before = precedence(registry.name, earlier);
+  const query = before?.answers ? null : queryFor(registry);
+  return (
+    <li className="jp-KfSecrets-key">
+      <div className="jp-KfSecrets-row">
+        <span className="jp-KfSecrets-keyName">{name}</span>
+        {query && (
+          <SnippetButtons
+            query={query}
+            expression={registrySnippet(query).expression}
+            labels={{
+              insert: trans.__('Insert code for registry %1', name),
+              copy: trans.__('Copy code for registry %1', name)
+            }}
+            actions={actions}
+            trans={trans}
+          />
+        )}
+      </div>
+      <p className="jp-KfSecrets-muted">{describe(registry, trans)}</p>
+      {before && (
+        <p className="jp-KfSecrets-reason">
+          {before.answers
+            ? trans.__('Not used: %1 comes first', printable(before.path))
+            : trans.__(
+                'Used only where %1 has no answer',
+                printable(before.path)
+              )}
+        </p>
+      )}
+      {registry.reason && (
+        <p className="jp-KfSecrets-reason">{registry.reason}</p>
+      )}
+    </li>
+  );
+}
+
+/**
+ * What to ask for to get the credentials of an entry; `null` where nothing gets them.
+ */
+function queryFor({ name, kind }: IRegistry): IRegistryQuery | null {
+  const usable = kind === 'static' || kind === 'token' || kind === 'helper';
+  return usable && REGISTRY.test(name)
+    ? { registry: name, helpers: kind === 'helper' }
+    : null;
+}
+
+/**
+ * The earlier file that has a say on a registry before this one; `null` where none has.
+ *
+ * An entry with credentials answers, and a broken one is an error. A helper may know nothing, and
+ * is not run unless that is asked for. An entry without credentials leaves it to the next file.
+ */
+function precedence(
+  name: string,
+  earlier: readonly IRegistryFile[]
+): { readonly path: string; readonly answers: boolean } | null {
+  const having = (...kinds: readonly IRegistry['kind'][]) =>
+    earlier.find(({ registries }) =>
+      registries.some(each => each.name === name && kinds.includes(each.kind))
+    );
+  const answering = having('static', 'token', 'invalid');
+  const file = answering ?? having('helper');
+  return file ? { path: file.path, answers: file === answering } : null;
 }
 
 function describe(registry: IRegistry, trans: TranslationBundle): string {
