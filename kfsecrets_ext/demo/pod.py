@@ -136,7 +136,7 @@ class DemoPod:
             "PYTHONUSERBASE": site.getuserbase(),
             "XDG_RUNTIME_DIR": f"{root}/run",
             # As a pod, it has a /tmp of its own.
-            "TMPDIR": f"{root}/tmp",
+            "TMPDIR": str(root / "tmp"),
             "IPYTHONDIR": f"{self.home}/.ipython",
             "JUPYTER_CONFIG_DIR": f"{root}/etc/jupyter",
             "JUPYTER_DATA_DIR": f"{root}/share/jupyter",
