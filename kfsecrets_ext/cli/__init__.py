@@ -15,16 +15,19 @@ from kfsecrets_ext import __version__
 
 __all__ = ["main"]
 
-_COMMANDS = ("admit", "demo", "lint", "list")
+_COMMANDS = ("admit", "create", "demo", "lint", "list")
 """Modules of this package; each has ``register(commands)``, which names what runs it."""
 
 _EPILOG = """\
 examples:
   jupyter kfsecrets list            which credentials are in this pod
   jupyter kfsecrets list -o json    the same, for machines
+  jupyter kfsecrets lint -n alice   what is wrong with a tenant's PodDefaults
   jupyter kfsecrets demo            a notebook pod on this machine, to try it all
+  jupyter kfsecrets create generic aws --from-prompt=key --dry-run=client -o yaml
 
-No command prints a value. Exit status: 0 done, 1 something failed, 2 usage.
+No command prints a value but create with --dry-run=client, whose manifests are asked for.
+Exit status: 0 done, 1 something failed, 2 usage.
 """
 
 
