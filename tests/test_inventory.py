@@ -145,6 +145,22 @@ def test_states_of_mounts(make_pod: MakePod) -> None:
     assert shut["reason"].startswith("Permission denied.")
 
 
+def test_one_stale_file_of_several_makes_the_secret_stale(make_pod: MakePod) -> None:
+    pod = make_pod(
+        [
+            SecretVolume("one", {"a": "1"}, None),
+            SecretVolume("two", {"b": "1"}, None),
+            SubPath("one", "a", "/secret/both/a"),
+            SubPath("two", "b", "/secret/both/b"),
+        ]
+    )
+    pod.rotate("two", {"b": "2"})
+    both = collect(pod)[0]["secrets"]["both"]
+    assert [(key["name"], key["state"]) for key in both["keys"]] == [("a", "ready"), ("b", "stale")]
+    assert both["state"] == "stale"
+    assert "restart the notebook" in both["reason"]
+
+
 def test_optional_secret_appears_when_it_is_made(make_pod: MakePod) -> None:
     pod = make_pod([SecretVolume("later", None, "/secret/later", optional=True)])
     assert collect(pod)[0]["secrets"]["later"]["state"] == "empty"

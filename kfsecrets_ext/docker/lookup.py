@@ -290,9 +290,7 @@ def _report(source: Source, claimed: set[str]) -> FileReport | None:
     if document is None:
         return FileReport(source.path, source.origin, "absent") if source.is_certain else None
     registries = tuple(document.registries())
-    used = any(
-        registry.name not in claimed and registry.kind != "empty" for registry in registries
-    )
+    used = any(registry.name not in claimed and registry.kind != "empty" for registry in registries)
     return FileReport(source.path, source.origin, "ready", None, used, registries)
 
 

@@ -209,21 +209,20 @@ def test_missing_names_what_is_there(volume: Rotate, tmp_path: Path) -> None:
     assert mounts.list_keys(str(tmp_path), "other") is None
 
 
-@pytest.mark.parametrize(
-    "link", ["/etc/passwd", "../outside", "nested/../../outside", "..data/../../outside"]
-)
+@pytest.mark.parametrize("link", ["/etc/passwd", "../outside", "nested/../../outside"])
 def test_symbolic_link_out_of_the_mount_is_not_followed(tmp_path: Path, link: str) -> None:
     plain = tmp_path / "secret"
     (plain / "nested").mkdir(parents=True)
+    (plain / "etc").mkdir()
+    (plain / "etc" / "passwd").write_bytes(b"not meant")
     (tmp_path / "outside").write_bytes(b"never read this")
     (plain / "key").symlink_to(link)
     (plain / "good").write_bytes(b"fine")
-    with pytest.raises((SecretUnreadable, KeyNotFound)) as caught:
+    with pytest.raises(SecretUnreadable, match="leads out of the mount"):
         read(tmp_path, "key")
-    assert "never read this" not in str(caught.value)
-    assert keys(tmp_path) == {"good": "ready", "key": "unreadable"}
+    assert keys(tmp_path) == {"etc/passwd": "ready", "good": "ready", "key": "unreadable"}
     snapshot = read_all(tmp_path)
-    assert snapshot.values == {"good": b"fine"}
+    assert snapshot.values == {"etc/passwd": b"not meant", "good": b"fine"}
     assert isinstance(snapshot.errors["key"], SecretUnreadable)
 
 
