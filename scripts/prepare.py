@@ -204,6 +204,8 @@ def _missing_packages(purpose: str) -> dict[str, str]:
         return missing
     if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
         missing["chromium"] = "the browser tests"
+    if not any(Path("/usr/lib").glob("*/libatomic.so.1")):
+        missing["libatomic1"] = "the browser tests (Playwright's Node.js)"
     if not shutil.which("unshare"):
         missing["util-linux"] = "mount tables of the test pods (unshare)"
     if not shutil.which("mount"):
