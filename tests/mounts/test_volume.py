@@ -102,8 +102,10 @@ def test_rotation_never_gives_a_torn_snapshot(tmp_path: Path) -> None:
     assert rotator.stdout is not None
     try:
         assert rotator.stdout.readline() == b"ready\n"
-        seen = set()
-        for _ in range(5_000):
+        seen: set[bytes] = set()
+        reads = 0
+        while reads < 5_000 or len(seen) <= 100:
+            reads += 1
             snapshot = read_all(tmp_path)
             assert len(snapshot.values) == 20
             generations = set(snapshot.values.values())
@@ -114,7 +116,6 @@ def test_rotation_never_gives_a_torn_snapshot(tmp_path: Path) -> None:
             assert listing is not None
             assert len(listing.keys) == 20
             assert read(tmp_path, "key-7").startswith(b"generation ")
-        assert len(seen) > 100, "the volume hardly rotated: the test proved nothing"
     finally:
         rotator.kill()
         rotator.communicate()
