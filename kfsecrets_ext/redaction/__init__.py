@@ -9,9 +9,19 @@ from __future__ import annotations
 
 import threading
 
-from .redactor import Redactor, marker
+from .redactor import PUBLIC, Finding, Masked, Redactor, marker
+from .stream import FAILED, Stream
 
-__all__ = ["Redactor", "guard", "marker"]
+__all__ = [
+    "FAILED",
+    "PUBLIC",
+    "Finding",
+    "Masked",
+    "Redactor",
+    "Stream",
+    "guard",
+    "marker",
+]
 
 _lock = threading.Lock()
 _guard: Redactor | None = None

@@ -61,6 +61,11 @@ class Record:
         with self._lock:
             return tuple(self._labels.values())
 
+    def state(self) -> tuple[int, tuple[Known, ...]]:
+        """Return the version and what is known in it, oldest first."""
+        with self._lock:
+            return self.version, tuple(self._labels.values())
+
     def unknown(self, values: Mapping[str, bytes]) -> list[str]:
         """Return the keys whose values are not known yet."""
         known = self._labels

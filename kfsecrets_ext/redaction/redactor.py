@@ -2,49 +2,73 @@
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from kfsecrets_ext.values import SecretStr
-
+from .engines import best_engine
+from .forms import is_public, reason_against
+from .index import Index, MakeEngine, build, combined
 from .record import Known, Record
+from .scan import Range, marker, scan
+from .stream import FAILED, Stream
 
-__all__ = ["Redactor", "marker"]
+if TYPE_CHECKING:
+    from .notebook import Report
 
-# Shorter values stand in ordinary text by chance: a random value of 4 characters about three
-# times in a notebook with images, one of 8 never. The shorter it is, the more must surround it.
-_ANYWHERE = 8
-_AT_BOUNDARIES = 5
-_WHOLE_FIELD = 2
+__all__ = ["PUBLIC", "Finding", "Masked", "Redactor", "marker"]
 
-_COMMON = frozenset(
-    (  # noqa: SIM905
-        "true false none null yes no on off admin root user test prod dev default localhost "
-        "127.0.0.1 main master latest guest public postgres username password"
-    ).split()
-)
+PUBLIC = ("*.crt", "namespace")
+"""Names of keys whose values are no secrets: certificates, and where a token belongs."""
+
+# A part is joined with the next smaller one until it is this many times as large.
+_APART = 4
 
 
-def marker(label: str) -> str:
-    """Return the text that stands for a value.
+class Finding(NamedTuple):
+    """What was masked, without a word of it.
 
-    Parameters
+    Attributes
     ----------
     label : str
-        Secret and key, for example ``"test-secret/foo"``.
-
-    Returns
-    -------
-    str
-        The same for every value that the label ever had.
+        Secret and key.
+    rule : str
+        The form that the value was written in, and the rule that found it.
     """
-    return f"[redacted:{label}]"
+
+    label: str
+    rule: str
+
+
+class Masked(NamedTuple):
+    """A masked text, and what is masked in it.
+
+    Attributes
+    ----------
+    text : str
+    findings : tuple of Finding
+        One for each marker that was put in, in order.
+    """
+
+    text: str
+    findings: tuple[Finding, ...]
 
 
 class Redactor:
-    """Masks known values in text.
+    """Masks known values in text, however they are written.
+
+    A value of eight bytes or more is masked wherever it stands: plain, escaped for any language
+    to any depth, in base64 or hexadecimal, reversed, coloured, spaced or wrapped. One of five to
+    seven where no letter or digit touches it, one of two to four where it is a whole field.
+    Single characters, and words such as ``true`` or ``admin``, are not masked by value:
+    `unguarded` names them.
+
+    Parameters
+    ----------
+    public : sequence of str
+        Patterns of key names whose values are no secrets.
+    engine : callable, optional
+        Makes the engine that looks for many byte strings at once.
 
     Examples
     --------
@@ -54,12 +78,26 @@ class Redactor:
     'the pass phrase is [redacted:test-secret/foo].'
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, public: Sequence[str] = PUBLIC, engine: MakeEngine = best_engine) -> None:
         self._record = Record()
         self._lock = threading.Lock()
-        self._needles: tuple[_Needle, ...] = ()
-        self._markers: re.Pattern[str] | None = None
+        self._engine = engine
+        self._public = tuple(public)
+        self._tiers: list[tuple[int, Index]] = []
+        self._index = Index()
         self._built = 0
+
+    @property
+    def public(self) -> tuple[str, ...]:
+        """Patterns of key names whose values are no secrets; may be set."""
+        return self._public
+
+    @public.setter
+    def public(self, patterns: Sequence[str]) -> None:
+        with self._lock:
+            self._public = tuple(patterns)
+            self._tiers = []
+            self._built = -1
 
     def add(self, label: str, value: str | bytes) -> None:
         """Make a value known.
@@ -89,9 +127,8 @@ class Redactor:
         """Return the text with each known value replaced by its marker.
 
         Overlapping values are replaced together, by the marker of the one that starts first
-        (the longer one, where two start together). Values of 5 to 7 characters are replaced
-        where no letter or digit touches them, values of 2 to 4 where they are a whole line;
-        single characters and words such as ``true`` or ``admin`` are left alone.
+        (the longer one, where two start together). Eight characters or more at the end of the
+        text that begin a value are masked too. If this fails, a fixed text is returned.
 
         Parameters
         ----------
@@ -101,23 +138,103 @@ class Redactor:
         -------
         str
         """
-        needles, markers = self._index()
-        ranges = sorted(
-            (start, -end, needle.label) for needle in needles for start, end in needle.find(text)
-        )
-        if not ranges:
-            return text
-        kept = [match.span() for match in markers.finditer(text)] if markers else []
-        pieces = []
-        position = 0
-        for start, end, label in _merged(ranges):
-            if any(first <= start and end <= last for first, last in kept):
-                continue
-            pieces.append(text[position:start])
-            pieces.append(marker(label))
-            position = end
-        pieces.append(text[position:])
-        return "".join(pieces)
+        try:
+            index = self._index if self._built == self._record.version else self.index()
+            if index.is_quiet(text):
+                return text
+            return _replaced(text, scan(index, text).ranges).text
+        except Exception:  # noqa: BLE001 - whatever it is, the text must not pass
+            return FAILED
+        except BaseException as error:  # noqa: BLE001
+            stopped = type(error)
+        del text
+        # Outside of the handler, so that no frame that holds the text is shown with it.
+        raise stopped
+
+    def mask(self, text: str) -> Masked:
+        """Return the text with each known value replaced, and what was.
+
+        Parameters
+        ----------
+        text : str
+
+        Returns
+        -------
+        Masked
+        """
+        try:
+            ranges = scan(self.index(), text).ranges
+            if not ranges:
+                return Masked(text, ())
+            return _replaced(text, ranges)
+        except Exception:  # noqa: BLE001 - whatever it is, the text must not pass
+            return Masked(FAILED, (Finding("", "failed"),))
+        except BaseException as error:  # noqa: BLE001
+            stopped = type(error)
+        del text
+        # Outside of the handler, so that no frame that holds the text is shown with it.
+        raise stopped
+
+    def contains(self, data: bytes) -> tuple[Finding, ...]:
+        """Return what binary data holds, its escapes and encodings included.
+
+        Parameters
+        ----------
+        data : bytes
+        """
+        # Bytes that are no UTF-8 pass through as lone surrogates, one for each.
+        return self.mask(data.decode("utf-8", "surrogateescape")).findings
+
+    def redact_notebook(
+        self, notebook: Any, *, source: Literal["report", "mask"] = "report"
+    ) -> Report:
+        """Mask a notebook in place: outputs, metadata, attachments, widget states.
+
+        Parameters
+        ----------
+        notebook : mapping
+            As nbformat reads it, version 4.
+        source : {"report", "mask"}
+            What is done about values in the source of cells.
+
+        Returns
+        -------
+        Report
+        """
+        from .notebook import redact_notebook
+
+        return redact_notebook(self, notebook, source=source)
+
+    def stream(self) -> Stream:
+        """Return what masks a text that comes in pieces.
+
+        Returns
+        -------
+        Stream
+        """
+        return Stream(self.index)
+
+    def unguarded(self) -> dict[str, str]:
+        """Return the labels whose values cannot be masked by looking for them, and why.
+
+        Returns
+        -------
+        dict of str to str
+            ``"too short"`` or ``"too common"``, in the order of labels.
+        """
+        reasons = {}
+        for one in self._record.known():
+            reason = reason_against(one.value)
+            if reason is not None and not is_public(one.label, self._public):
+                reasons[one.label] = reason
+        return dict(sorted(reasons.items()))
+
+    def index(self) -> Index:
+        """Return the index of what is known now."""
+        if self._built != self._record.version:
+            with self._lock:
+                self._rebuild()
+        return self._index
 
     def __len__(self) -> int:
         return len(self._record)
@@ -125,74 +242,30 @@ class Redactor:
     def __repr__(self) -> str:
         return f"Redactor({len(self)} values)"
 
-    def _index(self) -> tuple[tuple[_Needle, ...], re.Pattern[str] | None]:
-        if self._built != self._record.version:
-            with self._lock:
-                version = self._record.version
-                known = self._record.known()
-                self._needles = tuple(needle for one in known for needle in _needles(one))
-                labels = sorted({re.escape(marker(one.label)) for one in known})
-                self._markers = re.compile("|".join(labels)) if labels else None
-                self._built = version
-        return self._needles, self._markers
+    def _rebuild(self) -> None:
+        version, known = self._record.state()
+        tiers = list(self._tiers)
+        count = sum(size for size, _ in tiers)
+        fresh: Sequence[Known] = known[count:]
+        if fresh:
+            while tiers and tiers[-1][0] < _APART * len(fresh):
+                size, _ = tiers.pop()
+                fresh = known[len(known) - len(fresh) - size :]
+            tiers.append((len(fresh), build(fresh, self._public, self._engine)))
+        self._index = combined([index for _, index in tiers])
+        self._tiers = tiers
+        self._built = version
 
 
-class _Needle(NamedTuple):
-    label: str
-    text: SecretStr
-    pattern: re.Pattern[str] | None
-
-    def __repr__(self) -> str:
-        return f"_Needle({self.label!r})"
-
-    def find(self, text: str) -> Iterator[tuple[int, int]]:
-        if self.pattern is not None:
-            for match in self.pattern.finditer(text):
-                yield match.span("value")
-            return
-        start = text.find(self.text)
-        while start >= 0:
-            yield start, start + len(self.text)
-            # One further, not past the end: a value may overlap itself.
-            start = text.find(self.text, start + 1)
+def _replaced(text: str, ranges: list[Range]) -> Masked:
+    pieces: list[str] = []
+    position = 0
+    for start, end, label, _ in ranges:
+        pieces += (text[position:start], marker(label))
+        position = end
+    pieces.append(text[position:])
+    return Masked("".join(pieces), tuple(Finding(one.label, one.rule) for one in ranges))
 
 
 def _encoded(value: str | bytes) -> bytes:
     return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
-
-
-def _needles(known: Known) -> Iterator[_Needle]:
-    try:
-        text = SecretStr(known.value.decode("utf-8", "surrogatepass"))
-    except UnicodeDecodeError:
-        return
-    forms = {text, SecretStr(text.strip())}
-    for form in sorted(forms, key=len, reverse=True):
-        if len(form) < _WHOLE_FIELD or form.lower() in _COMMON or _small_number(form):
-            continue
-        yield _Needle(known.label, SecretStr(form), _pattern(form))
-
-
-def _small_number(text: str) -> bool:
-    return text.isdigit() and len(text) < _AT_BOUNDARIES + 1
-
-
-def _pattern(text: str) -> re.Pattern[str] | None:
-    if len(text) >= _ANYWHERE:
-        return None
-    value = SecretStr(f"(?P<value>{re.escape(text)})")
-    if len(text) >= _AT_BOUNDARIES:
-        return re.compile(rf"(?<!\w){value}(?!\w)")
-    return re.compile(rf"^[ \t]*['\"]?{value}['\"]?[ \t\r]*$", re.MULTILINE)
-
-
-def _merged(ranges: list[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
-    first, negative, label = ranges[0]
-    last = -negative
-    for start, negative_end, other in ranges[1:]:
-        if start >= last:
-            yield first, last, label
-            first, last, label = start, -negative_end, other
-        else:
-            last = max(last, -negative_end)
-    yield first, last, label

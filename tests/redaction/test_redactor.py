@@ -113,7 +113,7 @@ def test_first_label_of_a_value_is_kept_and_values_are_never_forgotten() -> None
 def test_representations_show_no_value() -> None:
     known = redactor(a="correct horse")
     known.redact("correct horse")
-    shown = repr(known) + repr(known._record) + repr(known._record.known()) + repr(known._needles)
+    shown = repr(known) + repr(known._record) + repr(known._record.known()) + repr(known.index())
     assert "correct" not in shown
 
 

@@ -1,0 +1,379 @@
+"""The text as a value would look in it: without colours, escapes, separators; and the way back.
+
+A layer is the text with some pieces replaced. Folding is what stands at the end of each layer: it
+drops what a value is commonly written apart with, and makes the two alphabets of base64 one.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from bisect import bisect_left, bisect_right
+from functools import lru_cache
+from itertools import accumulate, compress
+
+__all__ = [
+    "DROPPED",
+    "KINDS",
+    "ONE_ALPHABET",
+    "Folded",
+    "Layer",
+    "Source",
+    "begun",
+    "drop_invisible",
+    "fold",
+    "may_be_escaped",
+    "unescape",
+]
+
+DROPPED = b" \t\n\r\x0b\x0c\x00'\",[]:"
+"""The bytes that folding drops: ``list(value)``, one character a line, ``ab:cd`` read the same."""
+
+ONE_ALPHABET = bytes.maketrans(b"-_", b"+/")
+"""Makes the url-safe alphabet of base64 the standard one."""
+
+_KEPT = bytes(0 if byte in DROPPED else 1 for byte in range(256))
+
+# ECMA-48: control sequences, strings that ST or BEL ends, two-byte escapes.
+_INVISIBLE = re.compile(
+    rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-Z\\`-~]"
+    rb"|\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xa4]|\xef\xbb\xbf|\xc2\xad"
+)
+_COLOUR = re.compile(rb"\x1b\[[0-9;:]*[mK]")
+_DROPPING = (_INVISIBLE, _COLOUR)
+_ZERO_WIDTH = (b"\xe2\x80", b"\xe2\x81", b"\xef\xbb\xbf", b"\xc2\xad")
+
+# JSON, Python, shell.
+_BACKSLASH = (
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|[0-7]{1,3}|\r?\n|[^0-9A-Zc-eg-mo-qsuw-z])"
+)
+_PERCENT = rb"%[0-9a-fA-F]{2}"
+_ENTITY = rb"&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});"
+_ESCAPE = re.compile(rb"|".join((_BACKSLASH, _PERCENT, _ENTITY)))
+_ONE_KIND = tuple(map(re.compile, (_BACKSLASH, _PERCENT, _ENTITY)))
+_LETTERS = {
+    b"a": b"\a",
+    b"b": b"\b",
+    b"f": b"\f",
+    b"n": b"\n",
+    b"r": b"\r",
+    b"t": b"\t",
+    b"v": b"\v",
+    b"\n": b"",
+    b"\r\n": b"",
+}
+
+# What may be the beginning of an escape or of a control sequence, at the end of a text.
+_BEGUN = re.compile(
+    rb"(?:\\(?:u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?|u[0-9a-fA-F]{0,3}"
+    rb"|U[0-9a-fA-F]{0,7}|x[0-9a-fA-F]?|[0-7]{0,2}|\r)?"
+    rb"|%[0-9a-fA-F]?|&(?:[a-z]{0,4}|#(?:[0-9]{0,7}|[xX][0-9a-fA-F]{0,6})))\Z"
+)
+_BEGUN_CONTROL = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[ -/]*)\Z")
+_BEGUN_STRING = re.compile(rb"\x1b[\]PX^_][^\x07\x1b]*\x1b?\Z")
+_LONGEST_ESCAPE = 12
+_LONGEST_CONTROL = 4096
+
+_BLOCK = 1 << 13
+_TAIL = 32
+
+
+KINDS = range(3)
+"""Backslashes, percent signs, entities."""
+
+
+def fold(data: bytes) -> bytes:
+    """Return the data without what folding drops, in one alphabet of base64."""
+    return data.translate(ONE_ALPHABET, DROPPED)
+
+
+def unescape(data: bytes, kind: int | None = None) -> Layer | None:
+    r"""Undo one level of JSON, Python, shell, HTML and URL escapes.
+
+    ``\xe9`` gives one byte, ``\u00e9`` and ``&#233;`` the UTF-8 of a character.
+
+    Parameters
+    ----------
+    data : bytes
+    kind : int, optional
+        One of `KINDS`: undo only backslashes, percent signs or entities.
+
+    Returns
+    -------
+    Layer or None
+        None where there is nothing to undo.
+    """
+    if not may_be_escaped(data):
+        return None
+    return _replaced(_ESCAPE if kind is None else _ONE_KIND[kind], data)
+
+
+def may_be_escaped(data: bytes) -> bool:
+    """Tell whether there is something that looks like an escape."""
+    return (
+        b"\\" in data
+        or (b"%" in data and _ONE_KIND[1].search(data) is not None)
+        or (b"&" in data and _ONE_KIND[2].search(data) is not None)
+    )
+
+
+def drop_invisible(data: bytes) -> Layer | None:
+    """Drop colours, cursor movements and characters without width.
+
+    Returns
+    -------
+    Layer or None
+        None where there is nothing to drop.
+    """
+    if b"\x1b" in data or (not data.isascii() and any(zero in data for zero in _ZERO_WIDTH)):
+        # Nearly all of it is colours, and their pattern is found quicker alone.
+        layer = _replaced(_COLOUR, data)
+        if layer is not None and layer.data.isascii() and b"\x1b" not in layer.data:
+            return layer
+        return _replaced(_INVISIBLE, data)
+    return None
+
+
+class Source:
+    """A text as bytes, and where its characters are in them.
+
+    Attributes
+    ----------
+    data : bytes
+        UTF-8; a lone surrogate that stands for a byte is that byte.
+    """
+
+    __slots__ = ("_offsets", "_plain", "_reached", "_text", "data")
+
+    def __init__(self, text: str):
+        self._text = text
+        self._offsets: list[int] | None = None
+        self._plain = text.isascii()
+        self._reached = (0, 0)
+        try:
+            self.data = text.encode()
+        except UnicodeEncodeError:
+            pieces = [_encoded(character) for character in text]
+            self.data = b"".join(pieces)
+            self._offsets = [0, *accumulate(map(len, pieces))]
+
+    def character(self, offset: int) -> int:
+        """Return the character that begins at a byte, or holds it."""
+        if self._plain:
+            return offset
+        if self._offsets is not None:
+            return bisect_right(self._offsets, offset) - 1
+        data = self.data
+        while 0 < offset < len(data) and data[offset] & 0xC0 == 0x80:
+            offset -= 1
+        known, characters = self._reached
+        if known > offset:
+            known = characters = 0
+        characters += len(data[known:offset].decode())
+        self._reached = (offset, characters)
+        return characters
+
+    def character_after(self, offset: int) -> int:
+        """Return the character that begins at a byte, or the one after that which holds it."""
+        if self._plain:
+            return offset
+        if self._offsets is not None:
+            return bisect_left(self._offsets, offset)
+        data = self.data
+        while 0 < offset < len(data) and data[offset] & 0xC0 == 0x80:
+            offset += 1
+        return self.character(offset)
+
+    def byte(self, character: int) -> int:
+        """Return where a character begins."""
+        if self._plain:
+            return character
+        if self._offsets is not None:
+            return self._offsets[character]
+        return len(self._text[:character].encode())
+
+
+class Layer:
+    """Data in which pieces were replaced, and where each byte came from.
+
+    Attributes
+    ----------
+    data : bytes
+    sure : bool
+        Whether the pieces were certainly no part of a value.
+    """
+
+    __slots__ = ("_below", "_ends", "_from", "_pattern", "_starts", "_to", "data", "sure")
+
+    def __init__(self, data: bytes, pattern: re.Pattern[bytes], below: bytes):
+        self.data = data
+        self.sure = pattern is _COLOUR
+        self._pattern = pattern
+        self._below = below
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._from: list[int] = []
+        self._to: list[int] = []
+
+    def _map(self) -> None:
+        # Only where something was found does it matter where it came from.
+        shift = 0
+        for match in self._pattern.finditer(self._below):
+            start, end = match.span()
+            length = len(_meaning(match))
+            self._from.append(start)
+            self._to.append(end)
+            self._starts.append(start - shift)
+            self._ends.append(start - shift + length)
+            shift += end - start - length
+
+    def start(self, index: int) -> int:
+        """Return where the piece begins, in the layer below, that a byte of this one came from."""
+        if not self._from:
+            self._map()
+        at = bisect_right(self._starts, index) - 1
+        if at < 0:
+            return index
+        if index < self._ends[at]:
+            return self._from[at]
+        return self._to[at] + index - self._ends[at]
+
+    def end(self, index: int) -> int:
+        """Return where the piece ends, in the layer below, that the byte before came from."""
+        if not self._from:
+            self._map()
+        if index == 0:
+            return 0
+        at = bisect_right(self._starts, index - 1) - 1
+        if at < 0:
+            return index
+        if index - 1 < self._ends[at]:
+            return self._to[at]
+        return self._to[at] + index - self._ends[at]
+
+    def forward(self, below: int) -> tuple[int, int]:
+        """Follow a position of the layer below into this one.
+
+        Returns
+        -------
+        (int, int)
+            The position here, and the position below that it stands for: the start of a replaced
+            piece where the one asked for lies inside of it.
+        """
+        if not self._from:
+            self._map()
+        at = bisect_right(self._from, below) - 1
+        if at < 0:
+            return below, below
+        if below < self._to[at]:
+            return self._starts[at], self._from[at]
+        return self._ends[at] + below - self._to[at], below
+
+
+class Folded:
+    """Folded data, and where each byte came from.
+
+    Attributes
+    ----------
+    data : bytes
+    """
+
+    __slots__ = ("_block", "_counts", "_positions", "_view", "data")
+
+    def __init__(self, view: bytes, data: bytes):
+        self._view = view
+        self.data = data
+        self._counts: list[int] = []
+        self._block = -1
+        self._positions: list[int] = []
+
+    def origin(self, index: int) -> int:
+        """Return where a byte of the folded data stands in the unfolded."""
+        # What is asked for most often are the last bytes.
+        if len(self.data) - index <= _TAIL:
+            tail = self._view[-2 * _TAIL :]
+            flags = tail.translate(_KEPT)
+            after = len(self.data) - index
+            if flags.count(1) >= after:
+                kept = list(compress(range(len(tail)), flags))
+                return len(self._view) - len(tail) + kept[-after]
+        if not self._counts:
+            blocks = range(0, len(self._view), _BLOCK)
+            counts = (len(self._view[at : at + _BLOCK].translate(None, DROPPED)) for at in blocks)
+            self._counts = [0, *accumulate(counts)]
+        block = bisect_right(self._counts, index) - 1
+        if block != self._block:
+            flags = self._view[block * _BLOCK : (block + 1) * _BLOCK].translate(_KEPT)
+            self._positions = list(compress(range(len(flags)), flags))
+            self._block = block
+        return block * _BLOCK + self._positions[index - self._counts[block]]
+
+
+def begun(data: bytes) -> int:
+    """Return where an unfinished escape or control sequence begins, else the length."""
+    size = len(data)
+    start = size
+    if b"\x1b" in data:
+        first = max(0, size - _LONGEST_CONTROL)
+        last = data.rfind(b"\x1b", first)
+        if last >= 0 and _BEGUN_CONTROL.match(data, last):
+            start = last
+        string = _BEGUN_STRING.search(data, first) if data.find(b"\x1b]", first) >= 0 else None
+        if string is not None:
+            start = string.start()
+    tail = data[-_LONGEST_ESCAPE:]
+    if b"\\" in tail or b"%" in tail or b"&" in tail:
+        match = _BEGUN.search(tail)
+        if match is not None:
+            start = min(start, _unpaired(data, size - len(tail) + match.start()))
+    return start
+
+
+def _unpaired(data: bytes, start: int) -> int:
+    before = data[max(0, start - _LONGEST_CONTROL) : start]
+    if (len(before) - len(before.rstrip(b"\\"))) % 2:
+        # The second of two backslashes begins nothing; another sign belongs to the one before it.
+        return len(data) if data[start : start + 1] == b"\\" else start - 1
+    return start
+
+
+def _replaced(pattern: re.Pattern[bytes], data: bytes) -> Layer | None:
+    replaced, count = pattern.subn(b"" if pattern in _DROPPING else _meaning, data)
+    return Layer(replaced, pattern, data) if count else None
+
+
+def _meaning(match: re.Match[bytes]) -> bytes:
+    return b"" if match.re in _DROPPING else _unescaped(match[0])
+
+
+@lru_cache(maxsize=1024)
+def _unescaped(piece: bytes) -> bytes:
+    if piece[:1] == b"%":
+        return bytes([int(piece[1:], 16)])
+    if piece[:1] == b"&":
+        return _utf8(html.unescape(piece.decode()))
+    rest = piece[1:]
+    kind = rest[:1]
+    if len(rest) == 11:
+        text = bytes.fromhex((rest[1:5] + rest[7:]).decode()).decode("utf-16-be")
+        return _utf8(text)
+    if kind == b"x" and len(rest) == 3:
+        return bytes([int(rest[1:], 16)])
+    if kind in (b"u", b"U") and len(rest) > 1:
+        code = int(rest[1:], 16)
+        return _encoded(chr(code)) if code < 0x110000 else piece
+    if rest[:1].isdigit():
+        return bytes([int(rest, 8) & 255])
+    return _LETTERS.get(rest, rest)
+
+
+def _utf8(text: str) -> bytes:
+    return b"".join(map(_encoded, text))
+
+
+def _encoded(character: str) -> bytes:
+    try:
+        return character.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return character.encode("utf-8", "surrogatepass")
