@@ -228,8 +228,8 @@ class ClusterError(SecretError):
 
     Attributes
     ----------
-    reason : str
-        The API server's own word for it, never a body.
+    reason : str or None
+        The API server's own word for it, such as ``"NotFound"``; never a body.
     """
 
     def __init__(self, message: str, *, reason: str | None = None):
@@ -238,19 +238,74 @@ class ClusterError(SecretError):
 
 
 class Forbidden(ClusterError):
-    """The API server knows who asked, and refuses."""
+    """The API server refuses who asks.
+
+    Attributes
+    ----------
+    reason : str or None
+        ``"Forbidden"``, or ``"Unauthorized"`` where the server does not know who asks.
+    """
 
 
 class Conflict(ClusterError):
-    """The object changed in between, or is somebody else's."""
+    """The object changed in between, or is somebody else's.
+
+    Attributes
+    ----------
+    reason : str or None
+        ``"Conflict"`` or ``"AlreadyExists"``.
+    fields : tuple of str
+        Paths of the fields that others own, such as ``".data.token"``.
+    managers : tuple of str
+        Who owns them, such as ``"kubectl"``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        fields: Iterable[str] = (),
+        managers: Iterable[str] = (),
+    ):
+        self.fields = tuple(fields)
+        self.managers = tuple(managers)
+        super().__init__(message, reason=reason)
 
 
 class Rejected(ClusterError):
-    """The API server or a webhook finds the object invalid."""
+    """The API server finds the object invalid, or admission refuses it.
+
+    Attributes
+    ----------
+    reason : str or None
+        Such as ``"Invalid"``.
+    causes : tuple of str
+        Paths of the fields concerned, such as ``"metadata.name"``.
+    by : str or None
+        Which part of admission refused: ``"webhook"``, ``"quota"``, ``"pod security"``,
+        ``"namespace"`` (it is going) or ``"admission"``; ``None`` where the object is invalid.
+    webhook : str or None
+        The webhook's name.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        causes: Iterable[str] = (),
+        by: str | None = None,
+        webhook: str | None = None,
+    ):
+        self.causes = tuple(causes)
+        self.by = by
+        self.webhook = webhook
+        super().__init__(message, reason=reason)
 
 
 class Unreachable(ClusterError):
-    """There is no answer from the API server."""
+    """There is no answer from the API server, or none that says what became of the request."""
 
 
 def _restore(cls: type[SecretError], args: tuple[Any, ...], state: dict[str, Any]) -> SecretError:

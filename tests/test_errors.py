@@ -109,8 +109,23 @@ EXAMPLES: list[tuple[SecretError, tuple[type, ...], dict[str, Any], str]] = [
     ),
     (ClusterError("It failed.", reason="Gone"), (), {"reason": "Gone"}, "It failed."),
     (Forbidden("No.", reason="Forbidden"), (ClusterError,), {"reason": "Forbidden"}, "No."),
-    (Conflict("Changed."), (ClusterError,), {"reason": None}, "Changed."),
-    (Rejected("Invalid."), (ClusterError,), {"reason": None}, "Invalid."),
+    (
+        Conflict("Changed.", reason="Conflict", fields=[".data.a"], managers=["kubectl"]),
+        (ClusterError,),
+        {"reason": "Conflict", "fields": (".data.a",), "managers": ("kubectl",)},
+        "Changed.",
+    ),
+    (
+        Rejected("Invalid.", causes=["metadata.name"], by="webhook", webhook="w.example.com"),
+        (ClusterError,),
+        {
+            "reason": None,
+            "causes": ("metadata.name",),
+            "by": "webhook",
+            "webhook": "w.example.com",
+        },
+        "Invalid.",
+    ),
     (Unreachable("No answer."), (ClusterError,), {"reason": None}, "No answer."),
 ]
 each = pytest.mark.parametrize(

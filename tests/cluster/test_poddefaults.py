@@ -15,8 +15,9 @@ import yaml
 from rig.apiserver import ApiServer
 
 from kfsecrets_ext.cli import main
-from kfsecrets_ext.cluster import poddefaults as reading
+from kfsecrets_ext.cluster.kubernetes import Kubernetes
 from kfsecrets_ext.cluster.poddefaults import read_tenant
+from kfsecrets_ext.cluster.transport import Transport
 from kfsecrets_ext.errors import ClusterError, Forbidden, Unreachable
 
 Json = dict[str, Any]
@@ -224,17 +225,15 @@ class TestKubernetes:
     def test_no_value_of_a_secret_crosses_the_wire_and_no_body_is_logged(
         self, tenants, monkeypatch, caplog
     ) -> None:
-        import urllib3
-
         bodies = []
-        request = urllib3.PoolManager.request
+        ask = Transport.ask
 
-        def watched(self, method, url, **options):
-            answer = request(self, method, url, **options)
-            bodies.append((url, answer.data.decode()))
+        def watched(self, method, path, **options):
+            answer = ask(self, method, path, **options)
+            bodies.append((path, answer.body.decode()))
             return answer
 
-        monkeypatch.setattr(urllib3.PoolManager, "request", watched)
+        monkeypatch.setattr(Transport, "ask", watched)
         with caplog.at_level(logging.DEBUG):
             tenant = read_tenant(SPACE, kubeconfig=str(tenants.kubeconfig))
         assert tenant.secrets == {"test", "unrelated"}
@@ -246,7 +245,7 @@ class TestKubernetes:
 
     def test_long_lists_are_read_in_pages(self, tenants, monkeypatch) -> None:
         whole = read_tenant(SPACE, kubeconfig=str(tenants.kubeconfig))
-        monkeypatch.setattr(reading, "_PAGE", 1)
+        monkeypatch.setitem(Kubernetes.list.__kwdefaults__, "page", 1)
         paged = read_tenant(SPACE, kubeconfig=str(tenants.kubeconfig))
         assert [one["metadata"]["name"] for one in paged.poddefaults] == ["aws", "test"]
         assert paged == whole

@@ -31,6 +31,17 @@ CLUSTER = ("kube-apiserver", "etcd", "kubectl", "controller-gen")
 """What a test that talks to an API server needs."""
 
 
+CACHE = Path(
+    # The variable is for the processes of a test that moves its home.
+    os.environ.setdefault(
+        "RIG_CACHE",
+        os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"),
+    ),
+    "kfsecrets-ext",
+)
+"""Where what was built or fetched for the tests is kept, outside the checkout."""
+
+
 class RigError(Exception):
     """A real part of the tests cannot be had; the message says what to install."""
 
@@ -107,8 +118,7 @@ def crd() -> Path:
 
 def cache() -> Path:
     """Return the directory of this very version of the programs, which need not be there yet."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base) / "kfsecrets-ext" / "platform" / _fingerprint()
+    return CACHE / "platform" / _fingerprint()
 
 
 def toolchain() -> Path:

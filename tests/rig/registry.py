@@ -48,10 +48,9 @@ def program(name: str) -> Path:
     return _directory() / name
 
 
-@functools.cache  # a test may change HOME
+@functools.cache
 def _directory() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    target = Path(base) / "kfsecrets-ext" / "registry" / _fingerprint()
+    target = binaries.CACHE / "registry" / _fingerprint()
     if not target.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
         with open(target.parent / "lock", "a", encoding="utf-8") as lock:

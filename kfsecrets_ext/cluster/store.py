@@ -1,0 +1,312 @@
+"""The files of the embedded cluster.
+
+``namespaces/<namespace>/<plural>/<name>.json``, ``namespaces/<namespace>/namespace.json``,
+``cluster/<plural>/<name>.json`` for what has no namespace, and ``pod.json``: the Pod that this
+machine plays. Files that somebody put there by hand, YAML and several objects in one of them
+included, are read as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kfsecrets_ext.errors import ClusterError
+from kfsecrets_ext.poddefaults import PROFILE_LABEL, NotAManifest, PodDefault, read_manifests
+from kfsecrets_ext.values import SecretBytes
+
+from .guarded import guard
+from .kinds import NAMESPACE, POD, PODDEFAULT, SECRET, Kind
+
+__all__ = ["Place", "Store", "is_name"]
+
+Json = dict[str, Any]
+Place = tuple[str | None, str]
+"""Namespace and name."""
+
+_SUFFIXES = (".json", ".yaml", ".yml")
+_NAME = re.compile(r"[A-Za-z0-9]([-._:A-Za-z0-9]*[A-Za-z0-9])?")
+_NAMESPACE_FOR_IDS = uuid.UUID("5d8b3a1e-2f0c-4b7e-9f57-7c7d1f1a5b11")
+
+
+class Store:
+    """Objects in a directory; what writes holds `alone`.
+
+    Parameters
+    ----------
+    home : Path
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._thread = threading.RLock()
+        # file → its stamp, and what is in it
+        self._known: dict[tuple[Path, Kind], tuple[tuple[int, int, int], list[Json]]] = {}
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other threads and processes from writing."""
+        self._directory(self.home)
+        with self._thread:
+            descriptor = os.open(self.home / ".writes", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(descriptor)
+
+    def namespaces(self) -> list[str]:
+        """Return the names of the namespaces, sorted."""
+        try:
+            listed = os.listdir(self.home / "namespaces")
+        except OSError:
+            return []
+        return sorted(name for name in listed if self.has_namespace(name))
+
+    def has_namespace(self, name: str | None) -> bool:
+        """Say whether there is such a namespace."""
+        return bool(name) and is_name(name) and (self.home / "namespaces" / str(name)).is_dir()
+
+    def read(self, kind: Kind, namespace: str | None, name: str) -> Json | None:
+        """Return an object, or ``None``."""
+        if kind == NAMESPACE:
+            return self._namespace(name) if self.has_namespace(name) else None
+        found = self._find(kind, namespace, name)
+        return None if found is None else found[1]
+
+    def scan(self, kind: Kind, namespace: str | None = None) -> Iterator[Json]:
+        """Yield objects by namespace and name; of all namespaces where none is given."""
+        if kind == NAMESPACE:
+            for name in self.namespaces():
+                yield self._namespace(name)
+            return
+        spaces = self.namespaces() if kind.namespaced and namespace is None else [namespace]
+        for space in spaces:
+            if kind.namespaced and not self.has_namespace(space):
+                continue
+            held = {name: obj for name, (_, obj) in self._objects(kind, space).items()}
+            for name in sorted(held):
+                yield held[name]
+
+    def write(self, kind: Kind, obj: Json) -> Json:
+        """Keep an object, under a new resource version."""
+        metadata = obj["metadata"]
+        namespace, name = metadata.get("namespace"), str(metadata["name"])
+        metadata["resourceVersion"] = self._next_version()
+        if kind == NAMESPACE:
+            directory = self.home / "namespaces" / name
+            self._directory(directory)
+            for file in _files(directory, "namespace.*"):
+                if file.suffix != ".json":
+                    file.unlink()
+            self._put(directory / "namespace.json", obj)
+            return obj
+        if kind == POD and (namespace, name) == self._own_pod():
+            self._put(self.home / "pod.json", obj)
+            return obj
+        target = self._of(kind, namespace) / f"{name}.json"
+        self._directory(target.parent)
+        found = self._find(kind, namespace, name)
+        if found is not None and found[0] != target:
+            self._part(kind, found[0], name)
+        self._put(target, obj)
+        return obj
+
+    def remove(self, kind: Kind, namespace: str | None, name: str) -> None:
+        """Remove an object; with a Namespace all that is in it."""
+        if kind == NAMESPACE:
+            shutil.rmtree(self.home / "namespaces" / name)
+            return
+        found = self._find(kind, namespace, name)
+        if found is None:
+            return
+        if found[0] == self.home / "pod.json":
+            # Its successor of this name is this machine's Pod again.
+            self._keep_state(ownPod=[namespace, name])
+        self._part(kind, found[0], name)
+
+    # ── below: files ─────────────────────────────────────────────────────────
+
+    def _of(self, kind: Kind, namespace: str | None) -> Path:
+        if kind.namespaced:
+            return self.home / "namespaces" / str(namespace) / kind.plural
+        return self.home / "cluster" / kind.plural
+
+    def _namespace(self, name: str) -> Json:
+        directory = self.home / "namespaces" / name
+        for file in _files(directory, "namespace.*"):
+            for obj in self._read(NAMESPACE, file, name):
+                if obj.get("kind") == NAMESPACE.kind:
+                    obj["metadata"]["name"] = name
+                    return obj
+        # A directory alone is a profile's namespace.
+        label, value = PROFILE_LABEL
+        bare: Json = {"metadata": {"name": name, "labels": {label: value}}}
+        return self._completed(NAMESPACE, bare, directory, name)
+
+    def _find(self, kind: Kind, namespace: str | None, name: str) -> tuple[Path, Json] | None:
+        if not is_name(name) or (kind.namespaced and not self.has_namespace(namespace)):
+            return None
+        if kind != POD:
+            file = self._of(kind, namespace) / f"{name}.json"
+            for obj in self._read(kind, file, namespace):
+                if obj["metadata"]["name"] == name:
+                    return file, obj
+        return self._objects(kind, namespace).get(name)
+
+    def _objects(self, kind: Kind, namespace: str | None) -> dict[str, tuple[Path, Json]]:
+        found: dict[str, tuple[Path, Json]] = {}
+        for file in _files(self._of(kind, namespace)):
+            for obj in self._read(kind, file, namespace):
+                found.setdefault(str(obj["metadata"]["name"]), (file, obj))
+        if kind == POD:
+            file = self.home / "pod.json"
+            for obj in self._read(POD, file, None):
+                if obj["metadata"].get("namespace") == namespace:
+                    found[str(obj["metadata"]["name"])] = (file, obj)
+        return found
+
+    def _read(self, kind: Kind, file: Path, namespace: str | None) -> list[Json]:
+        try:
+            status = os.stat(file)
+            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            known = self._known.get((file, kind))
+            if known is None or known[0] != stamp:
+                with open(file, "rb") as opened:
+                    content = SecretBytes(opened.read())
+                parsed = _parsed(kind, file, content)
+                known = stamp, [self._completed(kind, obj, file, namespace) for obj in parsed]
+                self._known[file, kind] = known
+        except (FileNotFoundError, NotADirectoryError):
+            self._known.pop((file, kind), None)
+            return []
+        return [_copied(obj) for obj in known[1]]
+
+    def _completed(self, kind: Kind, obj: Json, file: Path, namespace: str | None) -> Json:
+        """Add what an object that was written by hand lacks, the same each time it is read."""
+        metadata = obj["metadata"] if isinstance(obj.get("metadata"), dict) else {}
+        obj["metadata"] = metadata
+        if not metadata.get("name"):
+            metadata["name"] = file.stem
+        if kind.namespaced and namespace is not None:
+            metadata["namespace"] = namespace
+        if not metadata.get("resourceVersion"):
+            with contextlib.suppress(OSError):
+                metadata["resourceVersion"] = str(os.stat(file).st_mtime_ns // 1000)
+        if not metadata.get("uid"):
+            place = f"{kind.plural}/{metadata.get('namespace')}/{metadata['name']}"
+            metadata["uid"] = str(uuid.uuid5(_NAMESPACE_FOR_IDS, place))
+        if kind == SECRET:
+            obj.setdefault("type", "Opaque")
+        return guard(obj, kind)
+
+    def _part(self, kind: Kind, file: Path, name: str) -> None:
+        """Take one object out of a file; others that are in it get files of their own."""
+        others = [
+            obj for obj in self._read(kind, file, None) if str(obj["metadata"]["name"]) != name
+        ]
+        for obj in others:
+            own = file.with_name(f"{obj['metadata']['name']}.json")
+            if not own.exists():
+                self._put(own, obj)
+        file.unlink()
+
+    def _put(self, file: Path, obj: Mapping[str, Any]) -> None:
+        """Replace a file as a whole; nobody else may read it."""
+        temporary = file.with_name(f".{uuid.uuid4().hex}.new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+                json.dump(obj, opened, ensure_ascii=False, indent=1)
+            os.replace(temporary, file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+    def _directory(self, directory: Path) -> None:
+        if not directory.is_dir():
+            if directory != self.home:
+                self._directory(directory.parent)
+            # Those above the home are made as anybody makes them.
+            directory.mkdir(mode=0o700, parents=directory == self.home, exist_ok=True)
+
+    def _own_pod(self) -> Place | None:
+        for obj in self._read(POD, self.home / "pod.json", None):
+            return obj["metadata"].get("namespace"), str(obj["metadata"]["name"])
+        kept = self._state().get("ownPod")
+        return (kept[0], kept[1]) if isinstance(kept, list) and len(kept) == 2 else None
+
+    def _next_version(self) -> str:
+        # Microseconds: they go on from the files' times, which stand for versions till then.
+        last = self._state().get("resourceVersion")
+        version = max((last if isinstance(last, int) else 0) + 1, time.time_ns() // 1000)
+        self._keep_state(resourceVersion=version)
+        return str(version)
+
+    def _state(self) -> Json:
+        try:
+            state = json.loads((self.home / ".state.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) else {}
+
+    def _keep_state(self, **changes: Any) -> None:
+        self._put(self.home / ".state.json", {**self._state(), **changes})
+
+
+def is_name(name: object) -> bool:
+    """Say whether this can be the name of a file and an object."""
+    return isinstance(name, str) and len(name) <= 253 and bool(_NAME.fullmatch(name))
+
+
+def _files(directory: Path, pattern: str = "*") -> Iterator[Path]:
+    for file in sorted(directory.glob(pattern)):
+        if file.suffix in _SUFFIXES and not file.name.startswith(".") and file.is_file():
+            yield file
+
+
+def _parsed(kind: Kind, file: Path, content: bytes) -> list[Json]:
+    try:
+        held = json.loads(content)
+    except ValueError:
+        held = None
+    if isinstance(held, dict) and "items" not in held and held.get("kind") in (kind.kind, None):
+        written = isinstance(held.get("metadata"), dict) and "uid" in held["metadata"]
+        if kind == PODDEFAULT and not written:
+            held = _plain(PodDefault.from_mapping(held).to_mapping())
+        return [held]
+    held = reason = None
+    try:
+        manifests = read_manifests(content)
+    except NotAManifest as error:
+        reason = str(error)
+    if reason is not None:
+        raise ClusterError(f"the embedded cluster's {file}: {reason}.")
+    if kind == PODDEFAULT:
+        return [_plain(one.to_mapping()) for one in manifests.poddefaults]
+    return [_plain(one) for one in manifests.others if one.get("kind") in (kind.kind, None)]
+
+
+def _plain(given: Mapping[str, Any]) -> Json:
+    """Make an object of a YAML file one of JSON: its dates become texts."""
+    plain: Json = json.loads(json.dumps(given, default=str))
+    return plain
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_copied(inner) for inner in value]
+    return value
