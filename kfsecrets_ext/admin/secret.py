@@ -43,12 +43,19 @@ class SecretObject:
         ``None`` leaves it to the API server: ``Opaque``.
     namespace : str or None
         ``None`` leaves it to whoever applies it.
+    immutable : bool
+        Whether the API server refuses to change it.
+    labels, annotations : mapping of str to str
+        Beside the label of what this package owns.
     """
 
     name: str
     data: Mapping[str, SecretBytes] = field(default_factory=dict)
     type: str | None = None
     namespace: str | None = None
+    immutable: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         sealed = MappingProxyType({key: SecretBytes(self.data[key]) for key in sorted(self.data)})
@@ -83,10 +90,14 @@ class SecretObject:
         metadata: dict[str, Any] = {"name": self.name}
         if self.namespace is not None:
             metadata["namespace"] = self.namespace
-        metadata["labels"] = {MANAGED_BY[0]: MANAGED_BY[1]}
+        metadata["labels"] = {**self.labels, MANAGED_BY[0]: MANAGED_BY[1]}
+        if self.annotations:
+            metadata["annotations"] = dict(self.annotations)
         given: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
         if self.type is not None:
             given["type"] = self.type
+        if self.immutable:
+            given["immutable"] = True
         if self.data:
             given["data"] = {
                 key: SecretStr(base64.b64encode(value).decode()) for key, value in self.data.items()

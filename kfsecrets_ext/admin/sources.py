@@ -24,7 +24,9 @@ __all__ = [
     "from_environment_file",
     "from_file",
     "from_literal",
+    "from_path",
     "from_prompt",
+    "read_file",
     "sealed",
 ]
 
@@ -112,17 +114,42 @@ def from_file(given: str, *, source: str = "file") -> Iterator[Entry]:
         if not equals:
             raise SourceError(source, "standard input has no name; give it a key, as in KEY=-")
         yield _checked(key, source), _standard_input(source)
+    elif not equals:
+        yield from from_path(path, source=source)
     elif _is_directory(path, source):
-        if equals:
-            raise SourceError(source, "a directory cannot have a key; its files are the keys.")
-        yield from _inside(path, source)
+        raise SourceError(source, "a directory cannot have a key; its files are the keys.")
     else:
-        if not equals:
-            key = SecretStr(os.path.basename(path))
-            if _no_key(exact(key, source)):
-                place = f"{source}, {os.fsencode(path).decode('utf-8', 'backslashreplace')!r}"
-                raise SourceError(place, "its name is no key; give it one, as in KEY=PATH")
         yield _checked(key, source), _content(path, source)
+
+
+def from_path(path: str, *, source: str = "file") -> Iterator[Entry]:
+    """Take a file under its own name, or the regular files of a directory.
+
+    Parameters
+    ----------
+    path : str
+        Standard input has no name, so that ``-`` is a file of that name.
+    source : str
+        What errors call it.
+
+    Yields
+    ------
+    (str, SecretBytes)
+
+    Raises
+    ------
+    SourceError
+        There is no such file, or its name is no key.
+    """
+    path = sealed(path)
+    if _is_directory(path, source):
+        yield from _inside(path, source)
+        return
+    key = SecretStr(os.path.basename(path))
+    if _no_key(exact(key, source)):
+        place = f"{source}, {os.fsencode(path).decode('utf-8', 'backslashreplace')!r}"
+        raise SourceError(place, "its name is no key; give it one, as in KEY=PATH")
+    yield str(key), _content(path, source)
 
 
 def from_environment_file(path: str, *, source: str = "environment file") -> Iterator[Entry]:
@@ -191,6 +218,33 @@ def from_prompt(key: str, *, source: str = "prompt") -> Iterator[Entry]:
     key = sealed(key)
     key = _checked(key, source)
     yield key, ask(f"Value of {key}: ", source)
+
+
+def read_file(path: str, *, source: str = "file") -> SecretBytes:
+    """Read a file, byte by byte.
+
+    Parameters
+    ----------
+    path : str
+        ``-`` is standard input.
+    source : str
+        What errors call it.
+
+    Returns
+    -------
+    SecretBytes
+
+    Raises
+    ------
+    SourceError
+        There is no such file.
+    """
+    path = sealed(path)
+    if path == "-":
+        return _standard_input(source)
+    if _is_directory(path, source):
+        raise SourceError(source, "it is a directory.")
+    return _content(path, source)
 
 
 def ask(question: str, source: str) -> SecretBytes:

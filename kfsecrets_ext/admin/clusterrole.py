@@ -1,0 +1,205 @@
+"""The administrator's ClusterRole: the rights that each verb needs, and no other.
+
+``python -m kfsecrets_ext.admin.clusterrole [VERB…]`` prints it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Final
+
+from kfsecrets_ext.cluster import (
+    CRD,
+    NAMESPACE,
+    NOTEBOOK,
+    POD,
+    PODDEFAULT,
+    PROFILE,
+    SECRET,
+    STATEFULSET,
+    WEBHOOK,
+    Kind,
+)
+from kfsecrets_ext.errors import InvalidName
+
+from .manifests import to_yaml
+
+__all__ = [
+    "ENDPOINTS",
+    "RIGHTS",
+    "ROLE_NAME",
+    "SERVICE",
+    "VERBS",
+    "Right",
+    "cluster_role",
+    "cluster_role_yaml",
+    "rights_for",
+    "shipped",
+]
+
+ROLE_NAME: Final = "kfsecrets-admin"
+
+VERBS: Final = ("tenants", "plan", "apply", "rotate", "delete", "prune", "verify", "doctor")
+"""What an administrator does with this package."""
+
+SERVICE: Final = Kind("", "v1", "services", "Service")
+ENDPOINTS: Final = Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
+
+
+@dataclass(frozen=True)
+class Right:
+    """One right, and what it is for.
+
+    Attributes
+    ----------
+    verb : str
+        The API's.
+    kind : Kind
+    verbs : tuple of str
+        Ours that need it, of `VERBS`.
+    why : str
+        What it is for.
+    instead : tuple of str
+        Verbs of the API that do as well where it is missing.
+    """
+
+    verb: str
+    kind: Kind
+    verbs: tuple[str, ...]
+    why: str
+    instead: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        group = f".{self.kind.group}" if self.kind.group else ""
+        return f"{self.verb} {self.kind.plural}{group}"
+
+
+_CHANGES = ("apply", "rotate", "prune")
+
+RIGHTS: Final[tuple[Right, ...]] = (
+    Right("list", NAMESPACE, ("tenants", "doctor"), "to find tenants by their label"),
+    Right(
+        "get", NAMESPACE, ("tenants", "verify", "doctor"), "the label of a tenant, and its owner"
+    ),
+    Right("watch", NAMESPACE, ("tenants",), "to wait for a tenant's first login"),
+    Right("list", PROFILE, ("tenants", "doctor"), "tenants whose namespace lacks the label"),
+    Right("list", SECRET, ("plan", *_CHANGES, "delete"), "what stands in the tenants"),
+    Right(
+        "get", SECRET, ("plan", "apply", "rotate", "verify"), "the keys, and the source of a grant"
+    ),
+    Right("create", SECRET, ("apply",), "a new Secret"),
+    Right("patch", SECRET, ("apply", "rotate"), "a new value, by server-side apply"),
+    Right("delete", SECRET, ("apply", "prune", "delete"), "to take it away, or replace its type"),
+    Right("list", PODDEFAULT, ("plan", *_CHANGES, "delete", "verify", "doctor"), "what is there"),
+    Right("create", PODDEFAULT, ("apply",), "a new PodDefault"),
+    Right("patch", PODDEFAULT, ("apply",), "a change, by server-side apply", ("create", "delete")),
+    Right("delete", PODDEFAULT, ("prune", "delete"), "to take it away"),
+    Right("list", POD, ("rotate", "prune", "delete", "verify"), "who keeps an old value"),
+    Right("create", POD, ("verify", "doctor"), "a dry run through admission; nothing is made"),
+    Right("list", NOTEBOOK, ("verify",), "whose label did not reach its pod"),
+    Right("list", STATEFULSET, ("verify",), "where such a label got lost"),
+    Right("list", WEBHOOK, ("doctor",), "how the webhook is set up"),
+    Right("get", CRD, ("doctor",), "which fields PodDefaults have here"),
+    Right("get", SERVICE, ("doctor",), "whether the webhook's Service is there"),
+    Right("list", ENDPOINTS, ("doctor",), "whether a pod stands behind it"),
+)
+"""All of them. Reviews of one's own access need no right: everyone may ask."""
+
+
+def rights_for(verbs: Iterable[str]) -> tuple[Right, ...]:
+    """Give the rights that some of our verbs need.
+
+    Raises
+    ------
+    InvalidName
+        One is none of `VERBS`.
+    """
+    wanted = set(verbs)
+    for verb in sorted(wanted - set(VERBS)):
+        raise InvalidName("verb", verb, reason=f"it is none of {', '.join(VERBS)}")
+    return tuple(right for right in RIGHTS if wanted & set(right.verbs))
+
+
+def cluster_role(
+    verbs: Collection[str] = VERBS,
+    *,
+    name: str = ROLE_NAME,
+    without: Collection[Right] = (),
+) -> dict[str, Any]:
+    """Write the ClusterRole.
+
+    Parameters
+    ----------
+    verbs : collection of str
+        Ours, of `VERBS`.
+    name : str
+    without : collection of Right
+        What is left out.
+
+    Returns
+    -------
+    dict
+    """
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": name},
+        "rules": [
+            {
+                "apiGroups": [kind.group],
+                "resources": [kind.plural],
+                "verbs": [right.verb for right in rights],
+            }
+            for kind, rights in _by_kind(
+                right for right in rights_for(verbs) if right not in without
+            )
+        ],
+    }
+
+
+def cluster_role_yaml(verbs: Collection[str] = VERBS, *, name: str = ROLE_NAME) -> str:
+    """Write the ClusterRole as YAML, with a comment that says what each right is for."""
+    lines = [
+        f"# What `jupyter kfsecrets {' | '.join(verbs)}` needs, and nothing else.",
+        "# Whoever has it reads and writes every Secret of the cluster, and may create pods: bind",
+        "# it to few. To leave a part out:",
+        "#   python -m kfsecrets_ext.admin.clusterrole VERB…",
+        "#",
+    ]
+    lines += [
+        f"# {right!s}: {right.why} ({', '.join(verb for verb in right.verbs if verb in verbs)})"
+        for right in rights_for(verbs)
+    ]
+    return "\n".join(lines) + "\n" + to_yaml(cluster_role(verbs, name=name))
+
+
+def shipped() -> str:
+    """Give the manifest that comes with this package, for all verbs."""
+    return files(__package__).joinpath("clusterrole.yaml").read_text(encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the ClusterRole for some verbs, or for all."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        rights_for(given)
+        text = cluster_role_yaml([verb for verb in VERBS if not given or verb in given])
+    except InvalidName as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(text, end="")
+    return 0
+
+
+def _by_kind(rights: Iterable[Right]) -> Iterator[tuple[Kind, list[Right]]]:
+    grouped: dict[Kind, list[Right]] = {}
+    for right in rights:
+        grouped.setdefault(right.kind, []).append(right)
+    yield from grouped.items()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

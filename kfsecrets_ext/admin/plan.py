@@ -1,0 +1,749 @@
+"""What an apply would do, object by object: names of keys and fields, never values."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from kfsecrets_ext.cluster import PODDEFAULT, SECRET, Cluster, Kind
+from kfsecrets_ext.errors import ClusterError, InvalidName
+from kfsecrets_ext.poddefaults import MANAGED_BY, Finding
+
+from .compare import Field, is_ours, poddefault_fields, secret_fields
+from .forecast import Forecast
+from .grant import GRANT_LABEL, Grant
+from .parallel import in_order
+from .rights import Rights, rights
+from .standing import Standing
+from .tenants import Tenant
+from .uses import uses
+from .wanted import Book, Wanted
+
+__all__ = ["Action", "Change", "Plan", "plan", "plan_pairs"]
+
+Action = Literal[
+    "create",
+    "change",
+    "recreate",
+    "unchanged",
+    "foreign",
+    "forbidden",
+    "delete",
+    "keep",
+    "unknown",
+    "invalid",
+]
+
+_WRITES = frozenset({"create", "change", "recreate", "delete", "unknown"})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of one object.
+
+    Attributes
+    ----------
+    tenant : str
+        The namespace.
+    kind : str
+        ``"Secret"`` or ``"PodDefault"``.
+    name : str
+    action : str
+        ``"create"``, ``"change"``, ``"unchanged"``, ``"delete"``; ``"recreate"``: it is deleted
+        and created; ``"foreign"``: it is not ours and stays as it is; ``"forbidden"``: whoever
+        asks may not; ``"keep"``: it is no longer granted and stays, the note says why;
+        ``"unknown"``: it may not be read, and is created where there is none; ``"invalid"``: the
+        grant cannot be written for this tenant.
+    fields : tuple of Field
+        What differs.
+    findings : tuple of Finding
+        Lint and the admission forecast, of a PodDefault.
+    note : str
+        A sentence, or nothing.
+    grant : str
+        The grant's name.
+    resource_version : str or None
+        What was seen; the write holds to it.
+    """
+
+    tenant: str
+    kind: Literal["Secret", "PodDefault"]
+    name: str
+    action: Action
+    fields: tuple[Field, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    note: str = ""
+    grant: str = ""
+    resource_version: str | None = field(default=None, repr=False)
+    by_post: bool = field(default=False, repr=False)
+
+    @property
+    def writes(self) -> bool:
+        """Whether an apply sends anything."""
+        return self.action in _WRITES
+
+    def to_json(self) -> dict[str, Any]:
+        """Give ``tenant``, ``kind``, ``name``, ``action``, ``grant``, ``fields``, ``note``."""
+        return {
+            "tenant": self.tenant,
+            "kind": self.kind,
+            "name": self.name,
+            "action": self.action,
+            "grant": self.grant,
+            "fields": [one.to_json() for one in self.fields],
+            "findings": [{**one.to_json(), "namespace": self.tenant} for one in self.findings],
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an apply would do; iterating gives a `Change` for each object.
+
+    Attributes
+    ----------
+    changes : tuple of Change
+        By tenant; for each in the order in which they are written.
+    tenants : tuple of Tenant
+    home, server, who : str
+    context : str or None
+        Which cluster, and who asks.
+    adopt : bool
+        Whether foreign objects and fields are taken over.
+    other_findings : mapping
+        By tenant: about PodDefaults of others, which stop pods from starting.
+    id : str
+        Of this plan; a report names it.
+    """
+
+    changes: tuple[Change, ...]
+    tenants: tuple[Tenant, ...]
+    home: str
+    server: str
+    context: str | None
+    who: str
+    adopt: bool = False
+    other_findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict, repr=False)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex, repr=False)
+    book: Book | None = field(default=None, repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self.changes)
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{number} {action}" for action, number in self.counts.items())
+        return f"Plan({counts or 'nothing'}; {len(self.tenants)} tenants of {self.server})"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many objects by action."""
+        return dict(sorted(Counter(one.action for one in self.changes).items()))
+
+    @property
+    def pending(self) -> int:
+        """How many objects an apply would write."""
+        return sum(one.writes for one in self.changes)
+
+    @property
+    def findings(self) -> Iterator[tuple[str, Finding]]:
+        """Lint and the admission forecast, with the tenants; each once for a tenant."""
+        said: set[tuple[str, int]] = set()
+        for one in self.changes:
+            for finding in one.findings:
+                if (one.tenant, id(finding)) not in said:
+                    said.add((one.tenant, id(finding)))
+                    yield one.tenant, finding
+        for tenant, findings in self.other_findings.items():
+            for finding in findings:
+                yield tenant, finding
+
+    def only(self, names: Collection[str]) -> Plan:
+        """Give the part of some tenants."""
+        names = frozenset(names)
+        return replace(
+            self,
+            changes=tuple(one for one in self.changes if one.tenant in names),
+            tenants=tuple(one for one in self.tenants if one.name in names),
+            other_findings={
+                name: found for name, found in self.other_findings.items() if name in names
+            },
+            id=uuid.uuid4().hex,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the plan as a JSON object.
+
+        Returns
+        -------
+        dict
+            ``version`` (1), ``home``, ``server``, ``context``, ``who``, ``adopt``, ``counts`` by
+            action, ``tenants`` (`Tenant.to_json`), ``changes`` (`Change.to_json`) and
+            ``findings``: those of PodDefaults of others, as of a change.
+        """
+        return {
+            "version": 1,
+            "home": self.home,
+            "server": self.server,
+            "context": self.context,
+            "who": self.who,
+            "adopt": self.adopt,
+            "counts": self.counts,
+            "tenants": [one.to_json() for one in self.tenants],
+            "changes": [one.to_json() for one in self.changes],
+            "findings": [
+                {**one.to_json(), "namespace": tenant}
+                for tenant, findings in self.other_findings.items()
+                for one in findings
+            ],
+        }
+
+
+def plan(
+    cluster: Cluster,
+    grants: Iterable[Grant],
+    tenants: Sequence[Tenant] | None = None,
+    *,
+    adopt: bool = False,
+    prune: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Plan:
+    """Compare what is granted with what stands in the tenants.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    grants : iterable of Grant
+    tenants : sequence of Tenant, optional
+        Who gets all the grants; by default each grant's own choice counts.
+    adopt : bool
+        Take over objects and fields of others.
+    prune : bool
+        Delete what is ours and no longer granted: the grants given are then all that there is in
+        these tenants, or in the cluster where no tenants are given. A Secret with a hash in its
+        name stays while a pod uses it.
+    progress : callable, optional
+        Called with the tenants that are looked at, and how many there are.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    InvalidName
+        A grant has no tenants, or a tenant would get two grants or Secrets of one name.
+    Forbidden, Unreachable, ClusterError
+    """
+    pairs = []
+    for grant in grants:
+        if tenants is None and grant.tenants is None:
+            raise InvalidName("grant", grant.name, reason="it does not say for which tenants it is")
+        chosen = tenants if tenants is not None else None
+        if chosen is None and grant.tenants is not None:
+            chosen = grant.tenants.find(cluster)
+        pairs.append((grant, chosen or ()))
+    everywhere = prune and tenants is None
+    scope = () if tenants is None else tenants
+    return plan_pairs(
+        cluster,
+        pairs,
+        scope=scope,
+        adopt=adopt,
+        prune=prune,
+        everywhere=everywhere,
+        progress=progress,
+    )
+
+
+def plan_pairs(
+    cluster: Cluster,
+    pairs: Sequence[tuple[Grant, Sequence[Tenant]]],
+    *,
+    scope: Sequence[Tenant] = (),
+    adopt: bool = False,
+    prune: bool = False,
+    tidy: bool = False,
+    everywhere: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Plan:
+    """Plan grants, each for tenants of its own.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    pairs : sequence of (Grant, sequence of Tenant)
+    scope : sequence of Tenant
+        Who is looked at, though nothing may be granted to them.
+    adopt, prune, progress
+        As for `plan`.
+    tidy : bool
+        Whether to delete older Secrets of these grants that no pod uses.
+    everywhere : bool
+        Whether to prune in all namespaces.
+    """
+    book = Book(cluster, pairs)
+    _check_names(book)
+    homes = {**{one.name: one for one in scope}, **book.tenants}
+    planner = _Planner(
+        cluster,
+        book,
+        homes,
+        adopt=adopt,
+        prune=prune,
+        tidy=tidy or prune,
+        everywhere=everywhere,
+    )
+    changes = planner.changes(progress or (lambda _done, _total: None))
+    return Plan(
+        tuple(changes),
+        tuple(homes[name] for name in sorted(homes)),
+        cluster.home,
+        cluster.server,
+        cluster.context,
+        cluster.who,
+        adopt,
+        planner.other_findings,
+        book=book,
+    )
+
+
+def _check_names(book: Book) -> None:
+    checked = set()
+    for tenant in book:
+        numbers = book.numbers(tenant)
+        if numbers in checked:
+            continue
+        checked.add(numbers)
+        names = [book.grant(number).name for number in numbers]
+        for name in names:
+            if names.count(name) > 1:
+                raise InvalidName("grant", name, reason=f"tenant {tenant} would get two of them")
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was found of a tenant: the wanted Secrets, and what is no longer granted."""
+
+    secrets: dict[int, Change] = field(default_factory=dict)
+    poddefaults: dict[int, Change] = field(default_factory=dict)
+    absent: set[int] = field(default_factory=set)
+    old_secrets: list[Change] = field(default_factory=list)
+    old_poddefaults: list[Change] = field(default_factory=list)
+
+
+class _Planner:
+    def __init__(
+        self,
+        cluster: Cluster,
+        book: Book,
+        homes: Mapping[str, Tenant],
+        *,
+        adopt: bool,
+        prune: bool,
+        tidy: bool,
+        everywhere: bool,
+    ) -> None:
+        self._cluster = cluster
+        self._book = book
+        self._homes = homes
+        self._adopt = adopt
+        self._prune = prune
+        self._tidy = tidy
+        self._everywhere = everywhere
+        self._standing = Standing(cluster, sorted(homes), everywhere=everywhere)
+        self._found: dict[str, _Found] = {}
+        self._rights: dict[str, dict[Kind, Rights]] = {}
+        self.other_findings: dict[str, tuple[Finding, ...]] = {}
+
+    def changes(self, progress: Callable[[int, int], None]) -> Iterator[Change]:
+        """Look at the cluster, and give the changes in order."""
+        self._rights = rights(self._cluster, sorted(self._homes))
+        self._want_all()
+        self._check_secrets()
+        self._our_secrets()
+        self._other_secrets()
+        self._all_poddefaults(progress)
+        return self._ordered()
+
+    # ── the Secrets ──────────────────────────────────────────────────────────
+
+    def _want_all(self) -> None:
+        """Ask for the Secrets that grants take their values from, several at once."""
+        differing = (
+            (number, self._homes[name])
+            for name in self._book
+            for number in self._book.numbers(name)
+            if self._book.grant(number).per_tenant
+        )
+        for _ in in_order(
+            lambda one: self._book.wanted(*one), differing, workers=self._cluster.workers
+        ):
+            pass
+
+    def _check_secrets(self) -> None:
+        """Two grants must not write one Secret: each apply would undo the other's."""
+        for tenant in self._book:
+            writers: dict[str, str] = {}
+            for _, wanted in self._wants(tenant):
+                if wanted.secret is None:
+                    continue
+                other = writers.setdefault(wanted.secret.name, wanted.grant)
+                if other != wanted.grant:
+                    reason = (
+                        f"the grants {other} and {wanted.grant} would both write it, in {tenant}"
+                    )
+                    raise InvalidName("secret", wanted.secret.name, reason=reason)
+
+    def _wants(self, tenant: str) -> Iterator[tuple[int, Wanted]]:
+        for number in self._book.numbers(tenant):
+            yield number, self._book.wanted(number, self._homes[tenant])
+
+    def _our_secrets(self) -> None:
+        for secret in self._standing.objects(SECRET, labels="=".join(MANAGED_BY)):
+            metadata = secret["metadata"]
+            tenant, name = metadata["namespace"], metadata["name"]
+            found = self._found.setdefault(tenant, _Found())
+            for number, wanted in self._wants(tenant):
+                if wanted.secret is not None and wanted.secret.name == name:
+                    found.secrets[number] = self._compared(secret, wanted, tenant)
+                    break
+            else:
+                old = self._no_longer("Secret", metadata)
+                if old is not None:
+                    found.old_secrets.append(old)
+
+    def _compared(self, secret: Mapping[str, Any], wanted: Wanted, tenant: str) -> Change:
+        assert wanted.secret is not None  # noqa: S101  for the type checker
+        fields, others = secret_fields(secret, wanted.secret)
+        changed = {one.path for one in fields}
+        action: Action = "change" if fields else "unchanged"
+        note = ""
+        frozen = secret.get("immutable") and (
+            "immutable" in changed or any(path.startswith("data.") for path in changed)
+        )
+        if "type" in changed or frozen:
+            action = "recreate"
+            why = "its type" if "type" in changed else "an immutable Secret"
+            note = f"{why} cannot be changed: it is deleted and created."
+        elif others:
+            note = f"somebody else's keys stay: {', '.join(others)}."
+        return Change(
+            tenant,
+            "Secret",
+            wanted.secret.name,
+            action,
+            fields,
+            note=note,
+            grant=wanted.grant,
+            resource_version=secret["metadata"]["resourceVersion"],
+        )
+
+    def _no_longer(
+        self, kind: Literal["Secret", "PodDefault"], metadata: Mapping[str, Any]
+    ) -> Change | None:
+        """Say what becomes of an object that is ours and not wanted."""
+        tenant, name = metadata["namespace"], metadata["name"]
+        grant = (metadata.get("labels") or {}).get(GRANT_LABEL)
+        granted = {self._book.grant(number).name for number in self._book.numbers(tenant)}
+        if grant is None or (grant not in granted and not self._prune):
+            return None
+        goes = self._tidy if grant in granted else self._prune
+        action: Action = "delete" if goes else "keep"
+        note = "" if goes else "an older one; --prune deletes it once no pod uses it."
+        return Change(
+            tenant,
+            kind,
+            name,
+            action,
+            note=note,
+            grant=grant,
+            resource_version=metadata["resourceVersion"],
+        )
+
+    def _other_secrets(self) -> None:
+        """Look for Secrets of the names that are wanted and were not found among ours."""
+        missing: dict[str, list[tuple[str, int]]] = {}
+        for tenant in self._book:
+            found = self._found.get(tenant)
+            if (SECRET, tenant) in self._standing.unreadable:
+                continue
+            for number, wanted in self._wants(tenant):
+                if wanted.unfit is None and (found is None or number not in found.secrets):
+                    missing.setdefault(wanted.secret_name, []).append((tenant, number))
+        if len(missing) <= _NAMES_LISTED:
+            for name, places in missing.items():
+                there = {
+                    one["metadata"]["namespace"]: one
+                    for one in self._standing.objects(
+                        SECRET, fields=f"metadata.name={name}", metadata_only=True
+                    )
+                }
+                for tenant, number in places:
+                    self._other_secret(tenant, number, there.get(tenant))
+            return
+
+        def ask(place: tuple[str, str, int]) -> tuple[str, int, Any]:
+            name, tenant, number = place
+            one = self._cluster.get(SECRET, name, namespace=tenant, metadata_only=True)
+            return tenant, number, one
+
+        each = ((name, *place) for name, places in missing.items() for place in places)
+        for tenant, number, one in in_order(ask, each, workers=self._cluster.workers):
+            self._other_secret(tenant, number, one)
+
+    def _other_secret(self, tenant: str, number: int, there: Mapping[str, Any] | None) -> None:
+        wanted = self._book.wanted(number, self._homes[tenant])
+        found = self._found.setdefault(tenant, _Found())
+        if wanted.secret is None:
+            if there is None:
+                found.absent.add(number)
+            return
+        if there is None:
+            found.secrets[number] = Change(
+                tenant,
+                "Secret",
+                wanted.secret.name,
+                "create",
+                tuple(Field(f"data.{key}", "added") for key in wanted.secret.digests),
+                grant=wanted.grant,
+            )
+            return
+        whole = None
+        if self._adopt or is_ours(there):
+            whole = self._cluster.get(SECRET, wanted.secret.name, namespace=tenant)
+        if whole is None:
+            found.secrets[number] = Change(
+                tenant,
+                "Secret",
+                wanted.secret.name,
+                "foreign",
+                note="there is one that is not ours; --adopt takes it over.",
+                grant=wanted.grant,
+            )
+            return
+        change = self._compared(whole, wanted, tenant)
+        if not is_ours(whole):
+            if change.action == "recreate":
+                change = replace(
+                    change,
+                    action="foreign",
+                    note="there is one that is not ours, and it cannot be changed into this one: "
+                    "its type differs, or it is immutable. Delete it yourself, or take another "
+                    "name.",
+                )
+            else:
+                change = replace(change, note=f"taken over; {change.note}".rstrip("; "))
+        found.secrets[number] = change
+
+    # ── the PodDefaults ──────────────────────────────────────────────────────
+
+    def _all_poddefaults(self, progress: Callable[[int, int], None]) -> None:
+        forecast = Forecast()
+        total = len(self._homes)
+        seen: set[str] = set()
+        here: list[Mapping[str, Any]] = []
+        again: set[str] = set()
+
+        def close() -> None:
+            if not here:
+                return
+            tenant = here[0]["metadata"]["namespace"]
+            if tenant in seen:
+                again.add(tenant)
+            else:
+                seen.add(tenant)
+                self._poddefaults(tenant, here, forecast)
+                progress(len(seen), max(total, len(seen)))
+            here.clear()
+
+        # the API server lists by namespace: what one tenant has is looked at and forgotten
+        for poddefault in self._standing.objects(PODDEFAULT):
+            if here and here[0]["metadata"]["namespace"] != poddefault["metadata"]["namespace"]:
+                close()
+            here.append(poddefault)
+        close()
+        for tenant in sorted(again):
+            # a list that started anew, or a home that lists otherwise
+            self._found[tenant].old_poddefaults.clear()
+            listed = list(self._cluster.list(PODDEFAULT, namespace=tenant))
+            self._poddefaults(tenant, listed, forecast)
+        for tenant in self._homes:
+            if tenant not in seen:
+                seen.add(tenant)
+                self._poddefaults(tenant, [], forecast)
+                progress(len(seen), max(total, len(seen)))
+
+    def _poddefaults(
+        self, tenant: str, there: Sequence[Mapping[str, Any]], forecast: Forecast
+    ) -> None:
+        found = self._found.setdefault(tenant, _Found())
+        live = {one["metadata"]["name"]: one for one in there}
+        specs = {name: one.get("spec") or {} for name, one in live.items()}
+        changes = found.poddefaults
+        for number, wanted in self._wants(tenant):
+            changes[number], spec = self._poddefault(tenant, number, wanted, live.get(wanted.grant))
+            if number in found.absent:
+                note = f"the Secret {wanted.secret_name}, which something else brings, is not there"
+                note += (
+                    " yet." if not self._book.grant(number).required else ": a pod waits for it."
+                )
+                note = f"{changes[number].note} {note}".strip()
+                changes[number] = replace(changes[number], note=note)
+            if spec is not None:
+                specs[wanted.grant] = spec
+        names = {one.name for one in changes.values()}
+        for name, one in live.items():
+            if self._prune and is_ours(one) and name not in names:
+                old = self._no_longer("PodDefault", one["metadata"])
+                if old is not None:
+                    found.old_poddefaults.append(old)
+                    specs.pop(name, None)
+        if not changes:
+            return
+        ours = [one.name for one in changes.values() if one.action not in _NOT_THERE]
+        findings = forecast.of(specs, ours, self._homes[tenant])
+        for number, change in changes.items():
+            own = tuple(one for one in findings if change.name in one.subjects)
+            changes[number] = replace(change, findings=own)
+        rest = tuple(one for one in findings if set(ours).isdisjoint(one.subjects))
+        if rest:
+            self.other_findings[tenant] = rest
+
+    def _poddefault(
+        self, tenant: str, number: int, wanted: Wanted, live: Mapping[str, Any] | None
+    ) -> tuple[Change, Mapping[str, Any] | None]:
+        """Say what becomes of one, and its spec then."""
+        change = Change(tenant, "PodDefault", wanted.grant, "create", grant=wanted.grant)
+        if wanted.unfit is not None:
+            unfit = wanted.unfit
+            return replace(change, action=unfit.action, note=unfit.note), None
+        obj = self._book.poddefault(number, self._homes[tenant])
+        if (PODDEFAULT, tenant) in self._standing.unreadable:
+            note = "PodDefaults may not be read here; it is created where there is none."
+            return replace(change, action="unknown", note=note), obj["spec"]
+        if live is None:
+            return change, obj["spec"]
+        change = replace(change, resource_version=live["metadata"]["resourceVersion"])
+        note = ""
+        if not is_ours(live):
+            if not self._adopt:
+                note = "there is one that is not ours; --adopt takes it over."
+                return replace(change, action="foreign", note=note), None
+            note = "taken over."
+        posted = self._rights[tenant][PODDEFAULT].by_post
+        fields = poddefault_fields(live, obj, posted=posted)
+        return (
+            replace(change, action="change" if fields else "unchanged", fields=fields, note=note),
+            obj["spec"],
+        )
+
+    # ── all together ─────────────────────────────────────────────────────────
+
+    def _ordered(self) -> Iterator[Change]:
+        used = self._used() if self._tidy else {}
+        if self._everywhere:
+            more = [name for name in self._found if name not in self._rights]
+            self._rights.update(rights(self._cluster, more) if more else {})
+        for tenant in sorted({*self._homes, *self._found}):
+            found = self._found.get(tenant, _Found())
+            failed = set()
+            for number, want in self._wants(tenant):
+                secret = self._secret(tenant, number, want, found)
+                poddefault = self._allowed(found.poddefaults[number])
+                if secret is not None:
+                    secret = self._allowed(secret)
+                    yield secret
+                    poddefault = _after(secret, poddefault)
+                yield poddefault
+                if any(
+                    one is not None and one.action in (*_NOT_THERE, "unknown")
+                    for one in (secret, poddefault)
+                ):
+                    failed.add(want.grant)
+            for one in found.old_poddefaults:
+                yield self._allowed(one)
+            for one in found.old_secrets:
+                yield self._allowed(_kept(one, used, failed))
+
+    def _secret(self, tenant: str, number: int, want: Wanted, found: _Found) -> Change | None:
+        change = found.secrets.get(number)
+        if change is not None:
+            return change
+        if want.unfit is not None:
+            if isinstance(self._book.grant(number).secret, str):
+                return None
+            return Change(
+                tenant,
+                "Secret",
+                want.secret_name,
+                want.unfit.action,
+                note=want.unfit.note,
+                grant=want.grant,
+            )
+        if want.secret is None:
+            return None
+        note = "Secrets may not be read here; it is created where there is none, and else stays."
+        return Change(tenant, "Secret", want.secret.name, "unknown", note=note, grant=want.grant)
+
+    def _allowed(self, change: Change) -> Change:
+        """Take in what whoever asks may do."""
+        kind = SECRET if change.kind == "Secret" else PODDEFAULT
+        may = self._rights[change.tenant][kind]
+        verb = may.missing(change.action)
+        if verb is not None:
+            note = f"{self._cluster.who} may not {verb} {kind.plural} here."
+            return replace(change, action="forbidden", note=note)
+        if not may.by_post or change.action not in ("create", "unknown", "change", "recreate"):
+            return change
+        if kind == SECRET:
+            return replace(change, action="forbidden", note="Secrets may not be patched here.")
+        action: Action = "recreate" if change.action == "change" else change.action
+        note = "deleted and created, since patching it is denied here."
+        note = f"{change.note} {note}".strip() if action == "recreate" else change.note
+        return replace(change, action=action, note=note, by_post=True)
+
+    def _used(self) -> dict[tuple[str, str], str]:
+        """Say by whom the Secrets that would go are used; several tenants are asked at once."""
+        old = {
+            tenant: frozenset(one.name for one in found.old_secrets)
+            for tenant, found in self._found.items()
+            if found.old_secrets
+        }
+
+        def ask(tenant: str) -> list[tuple[tuple[str, str], str]]:
+            try:
+                found = uses(self._cluster, [tenant], old[tenant])
+            except ClusterError:
+                why = "whether a pod uses it is not known: pods may not be read here."
+                return [((tenant, name), why) for name in old[tenant]]
+            return [((tenant, one.secret), f"pod {one.pod} uses it.") for one in found]
+
+        answers = in_order(ask, sorted(old), workers=self._cluster.workers)
+        return {place: why for answer in answers for place, why in answer}
+
+
+_NAMES_LISTED = 16
+_NOT_THERE = ("foreign", "forbidden", "invalid")
+
+
+def _kept(change: Change, used: Mapping[tuple[str, str], str], failed: Collection[str]) -> Change:
+    why = used.get((change.tenant, change.name))
+    if change.grant in failed:
+        why = "what comes after it is not there."
+    if change.action != "delete" or why is None:
+        return change
+    return replace(change, action="keep", note=f"no longer granted, and stays: {why}")
+
+
+def _after(secret: Change, poddefault: Change) -> Change:
+    """A PodDefault is not written for a Secret that is not ours, or cannot be written."""
+    if secret.action not in _NOT_THERE or not poddefault.writes:
+        return poddefault
+    note = f"its Secret {secret.name} is {secret.action}."
+    return replace(poddefault, action=secret.action, note=note)

@@ -1,0 +1,111 @@
+"""Take grants away: the PodDefault first, so that no new pod asks for a Secret that goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from kfsecrets_ext.cluster import PODDEFAULT, SECRET, Cluster
+from kfsecrets_ext.errors import ClusterError
+from kfsecrets_ext.poddefaults import MANAGED_BY
+
+from .grant import GRANT_LABEL
+from .plan import Change, Plan
+from .rights import rights
+from .standing import Standing
+from .tenants import Tenant
+from .uses import uses
+
+__all__ = ["remove"]
+
+
+def remove(cluster: Cluster, names: Iterable[str], tenants: Sequence[Tenant] | None = None) -> Plan:
+    """Plan to delete what is ours of some grants, older Secrets with a hash included.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    names : iterable of str
+        Of the grants.
+    tenants : sequence of Tenant, optional
+        By default all namespaces.
+
+    Returns
+    -------
+    Plan
+        ``"delete"`` and ``"forbidden"`` alone; nothing for a name that is nowhere. A note says
+        which pods still use a Secret.
+
+    Raises
+    ------
+    Forbidden
+        What is there may not be listed.
+    """
+    wanted = frozenset(names)
+    homes = {} if tenants is None else {one.name: one for one in tenants}
+    standing = Standing(cluster, sorted(homes), everywhere=tenants is None)
+    rows: dict[str, list[Change]] = {}
+    kinds: tuple[tuple[Literal["PodDefault", "Secret"], Any], ...] = (
+        ("PodDefault", PODDEFAULT),
+        ("Secret", SECRET),
+    )
+    for kind, listed in kinds:
+        for one in standing.objects(listed, labels="=".join(MANAGED_BY), metadata_only=True):
+            metadata = one["metadata"]
+            grant = _grant(metadata, wanted)
+            if grant is not None:
+                change = Change(
+                    metadata["namespace"],
+                    kind,
+                    metadata["name"],
+                    "delete",
+                    grant=grant,
+                    resource_version=metadata["resourceVersion"],
+                )
+                rows.setdefault(change.tenant, []).append(change)
+    found = sorted(rows)
+    may = rights(cluster, found) if found else {}
+    used = _used(cluster, rows)
+    changes = []
+    for tenant in found:
+        for change in rows[tenant]:
+            if not may[tenant][SECRET if change.kind == "Secret" else PODDEFAULT].delete:
+                note = f"{cluster.who} may not delete it."
+                changes.append(replace(change, action="forbidden", note=note))
+            else:
+                note = used.get((tenant, change.name), "") if change.kind == "Secret" else ""
+                changes.append(replace(change, note=note))
+    return Plan(
+        tuple(changes),
+        tuple(homes.get(name) or Tenant(name) for name in sorted({*homes, *found})),
+        cluster.home,
+        cluster.server,
+        cluster.context,
+        cluster.who,
+    )
+
+
+def _grant(metadata: Mapping[str, Any], wanted: frozenset[str]) -> str | None:
+    """Give the grant of an object, if it is one of those; what `create` writes may name none."""
+    grant = (metadata.get("labels") or {}).get(GRANT_LABEL) or metadata["name"]
+    return grant if grant in wanted else None
+
+
+def _used(cluster: Cluster, rows: Mapping[str, Sequence[Change]]) -> dict[tuple[str, str], str]:
+    names = {one.name for changes in rows.values() for one in changes if one.kind == "Secret"}
+    if not names:
+        return {}
+    try:
+        found = uses(cluster, rows, names)
+    except ClusterError:
+        return {}
+    pods: dict[tuple[str, str], list[str]] = {}
+    for use in found:
+        there = pods.setdefault((use.tenant, use.secret), [])
+        if use.pod not in there:
+            there.append(use.pod)
+    return {
+        place: f"still used by pod {', '.join(some[:5])}{' and more' if len(some) > 5 else ''}."
+        for place, some in pods.items()
+    }

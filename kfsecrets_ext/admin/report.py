@@ -1,0 +1,200 @@
+"""What an apply did, object by object, to be saved and taken up again; no value is in it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from kfsecrets_ext.errors import SecretError
+
+__all__ = ["NotAReport", "Outcome", "Report", "Row"]
+
+Outcome = Literal["done", "unchanged", "skipped", "conflict", "forbidden", "failed", "not-started"]
+
+
+class NotAReport(SecretError):
+    """What was given is no report of this package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What became of one object.
+
+    Attributes
+    ----------
+    tenant, kind, name, action : str
+        As in the plan.
+    outcome : str
+        ``"done"``; ``"unchanged"``; ``"skipped"``: the plan says that it stays, or cannot be
+        written; ``"conflict"``: somebody else changed it since the plan, or owns a field;
+        ``"forbidden"``; ``"failed"``; ``"not-started"``.
+    error : str or None
+        Why; no value is in it.
+    """
+
+    tenant: str
+    kind: str
+    name: str
+    action: str
+    outcome: Outcome
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the fields."""
+        return {
+            "tenant": self.tenant,
+            "kind": self.kind,
+            "name": self.name,
+            "action": self.action,
+            "outcome": self.outcome,
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an apply did.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        In the order of the plan.
+    plan : str
+        The plan's `id`.
+    server : str
+    dry_run : bool
+        Whether nothing was written.
+    interrupted : bool
+        Whether it was stopped before its end.
+    """
+
+    rows: tuple[Row, ...] = field(repr=False)
+    plan: str
+    server: str
+    dry_run: bool = False
+    interrupted: bool = False
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many objects by outcome."""
+        return dict(sorted(Counter(one.outcome for one in self.rows).items()))
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """What is not as it was granted."""
+        return tuple(one for one in self.rows if one.outcome not in _FINE and _is_due(one))
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is as it was granted."""
+        return not self.failed and not self.interrupted
+
+    @property
+    def tenants_left(self) -> tuple[str, ...]:
+        """The tenants where something is not as it was granted."""
+        return tuple(dict.fromkeys(one.tenant for one in self.failed))
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the report as a JSON object.
+
+        Returns
+        -------
+        dict
+            ``version`` (1), ``plan``, ``server``, ``dryRun``, ``interrupted``, ``ok``, ``counts``
+            by outcome, and ``rows`` (`Row.to_json`).
+        """
+        return {
+            "version": 1,
+            "plan": self.plan,
+            "server": self.server,
+            "dryRun": self.dry_run,
+            "interrupted": self.interrupted,
+            "ok": self.ok,
+            "counts": self.counts,
+            "rows": [one.to_json() for one in self.rows],
+        }
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Report:
+        """Take what `to_json` gave.
+
+        Raises
+        ------
+        NotAReport
+        """
+        report = None
+        try:
+            if given["version"] == 1:
+                report = cls(
+                    tuple(_row(one) for one in given["rows"]),
+                    str(given["plan"]),
+                    str(given["server"]),
+                    bool(given["dryRun"]),
+                    bool(given["interrupted"]),
+                )
+        except (KeyError, TypeError, ValueError):
+            pass
+        if report is None:
+            raise NotAReport("This is no report of jupyter kfsecrets, or one of another version.")
+        return report
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the report to a file, which is whole or not there."""
+        target = Path(path)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(self.to_json(), file, indent=1)
+                file.write("\n")
+            os.replace(name, target)
+        except BaseException:
+            os.unlink(name)
+            raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Report:
+        """Read a report from a file.
+
+        Raises
+        ------
+        NotAReport
+        """
+        given = None
+        with contextlib.suppress(ValueError):
+            given = json.loads(Path(path).read_text(encoding="utf-8"))
+        return cls.from_json(given if isinstance(given, dict) else {})
+
+
+_FINE = ("done", "unchanged")
+
+
+def _is_due(row: Row) -> bool:
+    # an object that is no longer granted may stay
+    return not (row.outcome == "skipped" and row.action == "keep")
+
+
+def _row(given: Mapping[str, Any]) -> Row:
+    if given["outcome"] not in get_args(Outcome):
+        raise ValueError
+    error = given["error"]
+    return Row(
+        str(given["tenant"]),
+        str(given["kind"]),
+        str(given["name"]),
+        str(given["action"]),
+        given["outcome"],
+        None if error is None else str(error),
+    )

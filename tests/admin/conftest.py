@@ -1,0 +1,53 @@
+"""Both homes of a cluster, with tenants as Kubeflow makes them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from rig.homes import Home, InDirectory, Real
+
+from kfsecrets_ext.admin import Tenant
+from kfsecrets_ext.admin import tenants as find_tenants
+from kfsecrets_ext.cluster import NAMESPACE, Cluster
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("kubernetes", marks=[pytest.mark.slow, pytest.mark.platform]),
+        "embedded",
+    ]
+)
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
+    labels = request.getfixturevalue("tenant_labels")
+    if request.param == "kubernetes":
+        return Real(request.getfixturevalue("api_server"), labels)
+    return InDirectory(tmp_path / "cluster", labels)
+
+
+@pytest.fixture
+def cluster(home: Home) -> Iterator[Cluster]:
+    with home.connect() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def make_tenants(home: Home, cluster: Cluster) -> Callable[[int], list[Tenant]]:
+    """Give a function that makes so many tenants, and gives them by name."""
+
+    def make(number: int, **labels: str) -> list[Tenant]:
+        group = f"t{uuid.uuid4().hex[:8]}"
+        names = [f"{group}-{one:02}" for one in range(number)]
+        for name in names:
+            metadata = {
+                "name": name,
+                "annotations": {"owner": f"{name}@example.com"},
+                "labels": {**home.labels, "test/group": group, **labels},
+            }
+            cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        assert cluster.get(NAMESPACE, names[0]) is not None
+        return find_tenants(cluster, names=names)
+
+    return make
