@@ -35,6 +35,10 @@ bench: prepare-test platform ## the figures, each a ratio against a named peer i
 		echo "── $$figure"; PYTHONPATH=tests $(PY) "$$figure" $(ARGS); \
 	done
 
+.PHONY: mutation
+mutation: prepare-check ## how many small changes of the redactor turn a test red (ARGS="--count 300")
+	$(PY) scripts/mutation.py $(ARGS)
+
 .PHONY: screenshot
 screenshot: prepare-test platform ## the pictures in docs/, taken from the demo
 	PYTHONPATH=tests $(PY) -m browser.screenshot $(ARGS)

@@ -22,6 +22,14 @@ class Figures:
         self._broken |= not holds
         print(f"{claim}: {value:.3f} (limit {limit:g}) {'ok' if holds else 'BROKEN'}", flush=True)
 
+    def at_least(self, claim: str, value: float, limit: float) -> None:
+        """Print a ratio that must reach ``limit``."""
+        holds = value >= limit
+        self._broken |= not holds
+        print(
+            f"{claim}: {value:.3f} (at least {limit:g}) {'ok' if holds else 'BROKEN'}", flush=True
+        )
+
     def count(self, claim: str, value: int, limit: int) -> None:
         """Print a count that may be ``limit`` at most."""
         holds = value <= limit

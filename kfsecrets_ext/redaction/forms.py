@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import base64
 import fnmatch
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from kfsecrets_ext.values import SecretBytes, SecretStr
 
 from .parts import ANYWHERE, is_common, looks_random, parts
 from .record import Known
-from .views import DROPPED, fold
+from .views import DROPPED, ONE_ALPHABET, fold
 
 __all__ = [
     "ANCHOR",
     "AT_BOUNDARIES",
-    "RUN",
     "WHOLE_FIELD",
+    "Anchors",
     "Form",
-    "Found",
     "Kind",
+    "Owners",
+    "add_forms",
     "edges",
-    "forms",
     "is_public",
+    "pairs",
     "reason_against",
 ]
 
@@ -34,16 +37,16 @@ AT_BOUNDARIES = 5
 WHOLE_FIELD = 2
 """From this many bytes on, a value is masked where it is a whole field."""
 
-RUN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_=-"
-"""The bytes of both base64 alphabets: what an encoded value is a run of."""
-
 ANCHOR = 8
 """How many bytes of a form as written the index looks for."""
 
-_ENCODED_ANCHOR = 12
+# A character less than this, at the end of a text, gives less than eight bytes of a value.
+_ENCODED_ANCHOR = 10
+_ENCODED_HEAD = 9
 _HEX_ANCHOR = 16
 _LARGE = 4096
 _SHORTEST_WINDOW = 16
+_ESCAPED_IN_JSON = re.compile(rb"[\x00-\x1f\"\\\x7f-\xff]")
 _RUNS = re.compile(rb"[A-Za-z0-9+/_=\-]{%d,}" % _SHORTEST_WINDOW)
 
 # core: base64 of a value at a phase, without the characters that its neighbours share.
@@ -110,6 +113,11 @@ class Form:
         """Return the form as it is written."""
         return self.kind.written(self._value)
 
+    def head(self, size: int) -> SecretBytes:
+        """Return the first bytes of the form as it is written."""
+        written = self._value if self.kind.make is None else self.written()
+        return SecretBytes(_cut(written, slice(size)))
+
     def sought(self) -> SecretBytes:
         """Return the form as the index sees it."""
         written = self.written()
@@ -119,8 +127,33 @@ class Form:
         return f"Form({self.label!r}, {self.rule!r})"
 
 
-Found = tuple[Form, bytes, int]
-"""A form, some bytes of it as the index sees it, and where they stand in it."""
+Owners = Form | tuple[tuple[Form, int], ...]
+"""The form that an anchor begins; or forms, and where in each of them the anchor stands."""
+
+
+class Anchors:
+    """Some bytes of each form, as the index sees it, and the forms they belong to.
+
+    Attributes
+    ----------
+    folded, raw : dict of bytes to Owners
+        What is looked for in folded and in unfolded text.
+    plain : list of (Form, bytes)
+        The forms that are no encodings, and the anchor of each.
+    """
+
+    __slots__ = ("folded", "plain", "raw")
+
+    def __init__(self) -> None:
+        self.folded: dict[bytes, Owners] = {}
+        self.raw: dict[bytes, Owners] = {}
+        self.plain: list[tuple[Form, bytes]] = []
+
+
+def pairs(owners: Owners) -> tuple[tuple[Form, int], ...]:
+    """Return the forms that an anchor belongs to, and where in each of them it stands."""
+    return owners if isinstance(owners, tuple) else ((owners, 0),)
+
 
 # The pieces that become anchors are cut as plain bytes: they go into the index at once.
 _cut = bytes.__getitem__
@@ -136,100 +169,103 @@ def reason_against(value: bytes) -> str | None:
     return None
 
 
-def forms(known: Known, public: Iterable[str] = ()) -> Iterator[Found]:
-    """Yield the forms of a value that are looked for, each with its anchors.
+def add_forms(anchors: Anchors, known: Known) -> None:
+    """Add the forms of a value that are looked for.
 
-    Parameters
-    ----------
-    known : Known
-    public : iterable of str
-        Patterns of key names whose values are no secrets.
-
-    Yields
-    ------
-    Found
-        Every form that is no window has one anchor, at its beginning.
+    Every form that is no window gets one anchor, at its beginning.
     """
-    if is_public(known.label, public):
-        return
     value = SecretBytes(known.value.strip())
     if len(value) < AT_BOUNDARIES or is_common(value):
         return
-    yield from _forms(known.label, value, "value")
+    _add_forms(anchors, known.label, value, "value")
     for rule, part in parts(known.value):
         if rule == "line":
-            yield from _plain(known.label, part, rule, _PLAIN)
-            yield from _windows(known.label, part, rule)
+            _add_plain(anchors, known.label, part, rule, _PLAIN)
+            _add_windows(anchors, known.label, part, rule)
         else:
-            yield from _forms(known.label, part, rule)
+            _add_forms(anchors, known.label, part, rule)
 
 
 def is_public(label: str, public: Iterable[str]) -> bool:
     """Tell whether a label's key is one whose values are no secrets."""
     key = label.partition("/")[2] or label
-    return any(fnmatch.fnmatchcase(key, pattern) for pattern in public)
+    return _any_of(tuple(public)).match(key) is not None
 
 
-def _forms(label: str, value: SecretBytes, part: str) -> Iterator[Found]:
+@lru_cache(maxsize=8)
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)")
+
+
+def _add_forms(anchors: Anchors, label: str, value: SecretBytes, part: str) -> None:
     bounded = len(value) < ANYWHERE
-    yield from _plain(label, value, part, _PLAIN)
-    head = SecretBytes(_cut(value, slice(_ENCODED_ANCHOR)))
-    for kind in _BASE64:
-        yield (
-            Form(label, part, value, kind, bounded),
-            fold(kind.written(head))[:_ENCODED_ANCHOR],
-            0,
-        )
+    folded = anchors.folded
+    _add_plain(anchors, label, value, part, _PLAIN)
+    head = SecretBytes(_cut(value, slice(_ENCODED_HEAD)))
+    for kind, anchor in zip(_BASE64, _encoded_anchors(head), strict=True):
+        _set(folded, anchor, Form(label, part, value, kind, bounded))
     head = SecretBytes(_cut(value, slice(_HEX_ANCHOR // 2)))
-    hexadecimal = head.hex()
-    for kind, anchor in (
-        (_HEX, hexadecimal),
-        (_HEX_UPPER, hexadecimal.upper()),
+    for kind, written in (
+        (_HEX, head.hex()),
+        (_HEX_UPPER, head.hex().upper()),
         (_HEX_DASHED, head.hex("+")),
         (_HEX_DASHED_UPPER, head.hex("+").upper()),
     ):
-        yield Form(label, part, value, kind, bounded), anchor[:_HEX_ANCHOR].encode(), 0
+        anchor = written[:_HEX_ANCHOR].encode()
+        _set(folded, anchor, Form(label, part, value, kind, bounded))
     if bounded:
         return
-    yield from _windows(label, value, part)
+    _add_windows(anchors, label, value, part)
     if len(value) > _LARGE:
         return
-    text = SecretStr(value.decode("utf-8", "surrogateescape"))
     if not value.isascii():
-        yield from _beyond_ascii(label, value, part)
+        # Whichever of these say nothing new are found at the same place: no harm.
+        _add_plain(anchors, label, value, part, _LATIN)
+        _add_plain(anchors, label, value, part, _SHOWN_AS_LATIN)
+        sought = SecretBytes(fold(_to_utf16(value)))
+        if len(sought) >= ANCHOR:
+            anchor = _cut(sought, slice(ANCHOR))
+            form = Form(label, part, value, _UTF16, False)
+            _set(folded, anchor, form)
+            anchors.plain.append((form, anchor))
     if value.find(b" ") >= 0:
-        yield from _plain(label, value, part, _PLUS)
-    sought = SecretBytes(fold(_backwards(value)))
-    if len(sought) >= ANCHOR and sought != fold(value):
-        yield Form(label, part, value, _REVERSED, False), _cut(sought, slice(ANCHOR)), 0
-    head = SecretBytes(
-        str.__getitem__(text, slice(_ENCODED_ANCHOR)).encode("utf-8", "surrogateescape")
-    )
-    for kind in _BASE64_UTF16:
-        yield Form(label, part, value, kind, False), fold(kind.written(head))[:_ENCODED_ANCHOR], 0
+        _add_plain(anchors, label, value, part, _PLUS)
+    _add_plain(anchors, label, value, part, _REVERSED)
+    text = SecretStr(_cut(value, slice(4 * _ENCODED_HEAD)).decode("utf-8", "surrogateescape"))
+    head = SecretBytes(text[:_ENCODED_HEAD].encode("utf-16-le", "replace"))
+    for kind, anchor in zip(_BASE64_UTF16, _encoded_anchors(head), strict=True):
+        _set(folded, anchor, Form(label, part, value, kind, False))
+    if _ESCAPED_IN_JSON.search(value) is None:
+        return
+    for kinds, make in ((_BASE64_JSON, _to_json), (_BASE64_JSON_TEXT, _to_json_text)):
+        # JSON with the value in it, encoded as a whole.
+        head = SecretBytes(_cut(make(value), slice(_ENCODED_HEAD)))
+        for kind, anchor in zip(kinds, _encoded_anchors(head), strict=True):
+            _set(folded, anchor, Form(label, part, value, kind, False))
 
 
-def _plain(label: str, value: SecretBytes, part: str, kind: Kind) -> Iterator[Found]:
+def _add_plain(anchors: Anchors, label: str, value: SecretBytes, part: str, kind: Kind) -> None:
     bounded = len(value) < ANYWHERE
-    head = SecretBytes(_cut(value, slice(_LARGE)))
-    written = kind.written(head)
-    folded = fold(written)[:ANCHOR]
+    written = kind.written(SecretBytes(_cut(value, slice(_LARGE))))
+    folded = SecretBytes(fold(written))
     # What folding leaves too little of, and what an escape sequence may swallow.
-    if (len(folded) < ANCHOR and len(folded) < len(written)) or value.find(b"\x1b") >= 0:
-        yield (
-            Form(label, part, value, kind._replace(raw=True), bounded),
-            _cut(written, slice(ANCHOR)),
-            0,
-        )
+    if (len(folded) < ANCHOR and len(folded) < len(written)) or written.find(b"\x1b") >= 0:
+        raw = (kind,) if bounded else (kind, *_APART[kind]) if kind in _APART else (kind,)
+        for one in raw:
+            anchor = _cut(one.written(value), slice(ANCHOR))
+            _set(anchors.raw, anchor, Form(label, part, value, one._replace(raw=True), bounded))
     else:
-        yield Form(label, part, value, kind, bounded), folded, 0
+        form = Form(label, part, value, kind, bounded)
+        anchor = _cut(folded, slice(ANCHOR))
+        _set(anchors.folded, anchor, form)
+        anchors.plain.append((form, anchor))
 
 
-def _windows(label: str, value: SecretBytes, part: str) -> Iterator[Found]:
+def _add_windows(anchors: Anchors, label: str, value: SecretBytes, part: str) -> None:
     for match in _RUNS.finditer(value):
         run = SecretBytes(match[0])
         size = len(run)
-        if not looks_random(run[:_LARGE]):
+        if not looks_random(run if size <= _LARGE else run[:_LARGE]):
             continue
         form = Form(label, part, run, _PIECE, False)
         stride = ANCHOR if size <= 1024 else 64 if size <= 4 * _LARGE else _LARGE
@@ -239,16 +275,25 @@ def _windows(label: str, value: SecretBytes, part: str) -> Iterator[Found]:
             anchor = _cut(folded, slice(at, at + ANCHOR))
             if anchor not in seen:
                 seen.add(anchor)
-                yield form, anchor, at
+                _set(anchors.folded, anchor, form, at)
 
 
-def _beyond_ascii(label: str, value: SecretBytes, part: str) -> Iterator[Found]:
-    # Whichever of these say nothing new are found at the same place: no harm.
-    yield from _plain(label, value, part, _LATIN)
-    yield from _plain(label, value, part, _SHOWN_AS_LATIN)
-    sought = SecretBytes(fold(_to_utf16(value)))
-    if len(sought) >= ANCHOR:
-        yield Form(label, part, value, _UTF16, False), _cut(sought, slice(ANCHOR)), 0
+def _set(anchors: dict[bytes, Owners], anchor: bytes, form: Form, at: int = 0) -> None:
+    mine: Owners = ((form, at),) if at else form
+    known = anchors.setdefault(anchor, mine)
+    if known is not mine:
+        anchors[anchor] = (*pairs(known), (form, at))
+
+
+def _encoded_anchors(head: SecretBytes) -> tuple[bytes, ...]:
+    """Return the first characters of the cores of base64 that a value with this head has."""
+    size = len(head)
+    return tuple(
+        base64.b64encode(before + head)[first : 8 * (phase + size) // 6][
+            :_ENCODED_ANCHOR
+        ].translate(ONE_ALPHABET)
+        for phase, (first, before) in enumerate(zip(_FIRST, (b"", b"\0", b"\0\0"), strict=True))
+    )
 
 
 def _core(phase: int) -> Callable[[bytes], bytes]:
@@ -264,6 +309,44 @@ def _core(phase: int) -> Callable[[bytes], bytes]:
 def _core_of_utf16(phase: int) -> Callable[[bytes], bytes]:
     core = _core(phase)
     return lambda value: core(_to_utf16(value))
+
+
+def _core_of_json(phase: int) -> Callable[[bytes], bytes]:
+    core = _core(phase)
+    return lambda value: core(_to_json(value))
+
+
+def _core_of_json_text(phase: int) -> Callable[[bytes], bytes]:
+    core = _core(phase)
+    return lambda value: core(_to_json_text(value))
+
+
+def _to_json(value: bytes) -> bytes:
+    return json.dumps(value.decode("utf-8", "surrogateescape"))[1:-1].encode()
+
+
+def _to_json_text(value: bytes) -> bytes:
+    text = SecretStr(value.decode("utf-8", "surrogateescape"))
+    shown = SecretStr(json.dumps(str(text), ensure_ascii=False))
+    return str.__getitem__(shown, slice(1, -1)).encode("utf-8", "surrogateescape")
+
+
+def _to_shell(value: bytes) -> bytes:
+    # shlex.quote: a quote is closed, written in other quotes, and opened again.
+    return value.replace(b"'", b"'\"'\"'")
+
+
+def _to_spaced(value: bytes) -> bytes:
+    return _with_between(value, " ")
+
+
+def _to_lines(value: bytes) -> bytes:
+    return _with_between(value, "\n")
+
+
+def _with_between(value: bytes, separator: str) -> bytes:
+    text = SecretStr(value.decode("utf-8", "surrogateescape"))
+    return separator.join(text).encode("utf-8", "surrogateescape")
 
 
 def _to_utf16(value: bytes) -> bytes:
@@ -326,6 +409,14 @@ _HEX_UPPER = Kind("hex", _to_hex_upper, run=True)
 _HEX_DASHED = Kind("hex", _to_hex_dashed, run=True)
 _HEX_DASHED_UPPER = Kind("hex", _to_hex_dashed_upper, run=True)
 _BASE64 = tuple(Kind("base64", _core(one), run=True, phase=_FIRST[one]) for one in range(3))
+_BASE64_JSON = tuple(
+    Kind("base64", _core_of_json(one), run=True, phase=_FIRST[one]) for one in range(3)
+)
+_BASE64_JSON_TEXT = tuple(
+    Kind("base64", _core_of_json_text(one), run=True, phase=_FIRST[one]) for one in range(3)
+)
+# How a value that folding leaves too little of is written with something in between.
+_APART = {_PLAIN: (Kind("", _to_spaced), Kind("", _to_lines), Kind("", _to_shell))}
 _BASE64_UTF16 = tuple(
     Kind("base64 of UTF-16", _core_of_utf16(one), run=True, phase=_FIRST[one]) for one in range(3)
 )

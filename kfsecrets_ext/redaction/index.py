@@ -8,14 +8,33 @@ from collections.abc import Callable, Iterable, Sequence
 from kfsecrets_ext.values import SecretBytes
 
 from .engines import Engine
-from .forms import ANCHOR, AT_BOUNDARIES, WHOLE_FIELD, Form, edges, forms, is_public
+from .forms import (
+    ANCHOR,
+    AT_BOUNDARIES,
+    WHOLE_FIELD,
+    Anchors,
+    Form,
+    Owners,
+    add_forms,
+    edges,
+    is_public,
+    pairs,
+)
+from .markers import marker
 from .parts import is_common
 from .record import Known
-from .views import DROPPED, ONE_ALPHABET, may_be_escaped
+from .views import (
+    DROPPED,
+    ONE_ALPHABET,
+    begun,
+    drop_colours,
+    escapes_in,
+    fold,
+    may_be_escaped,
+)
 
 __all__ = ["Index", "MakeEngine", "Part", "build", "combined"]
 
-Owners = tuple[tuple[Form, int], ...]
 MakeEngine = Callable[[Sequence[bytes]], Engine]
 
 
@@ -28,26 +47,28 @@ class Part:
         Gives the hits in a view.
     meets : callable
         Tells whether there is one.
-    owners : list of tuple of (Form, int)
-        For each anchor: the forms, and where in them it stands.
     """
 
-    __slots__ = ("_anchors", "_heads", "_longest", "find", "meets", "owners")
+    __slots__ = ("_anchors", "_heads", "_longest", "_owners", "find", "meets")
 
     def __init__(self, anchors: dict[bytes, Owners], make: MakeEngine):
-        self.owners = list(anchors.values())
+        self._owners = list(anchors.values())
         engine = make(list(anchors))
         self.find, self.meets = engine.find, engine.meets
         self._anchors: dict[bytes, Owners] | None = anchors
         self._heads: list[bytes] = []
         self._longest = 1
 
+    def owners(self, number: int) -> tuple[tuple[Form, int], ...]:
+        """Return the forms that an anchor belongs to, and where in each of them it stands."""
+        return pairs(self._owners[number])
+
     def _sort(self, anchors: dict[bytes, Owners]) -> None:
         # Only streams ask for beginnings.
         heads = sorted(
             anchor
             for anchor, owners in anchors.items()
-            if not owners[0][1] or (len(owners) > 1 and any(not at for _, at in owners))
+            if not isinstance(owners, tuple) or any(not at for _, at in owners)
         )
         self._longest = max(map(len, heads), default=1)
         self._heads = heads
@@ -68,7 +89,7 @@ class Part:
         return size
 
     def __repr__(self) -> str:
-        return f"Part({len(self.owners)} anchors)"
+        return f"Part({len(self._owners)} anchors)"
 
 
 class Index:
@@ -86,16 +107,20 @@ class Index:
     labels : frozenset of str
     longest_label, key_width : int
         The length of the longest label, of any value and of the short ones.
-    twisted : bool
-        Whether some value holds what looks like an escape.
+    twisted : int
+        The kinds of escapes that values hold themselves, as `escapes_in` tells.
+    controls : bool
+        Whether a value holds a control sequence, or the beginning of one.
     lead : int
         How many bytes that folding drops a form begins with, at most.
     """
 
     __slots__ = (
-        "_careful",
         "_meets",
+        "_meets_field",
+        "_meets_raw",
         "_starts",
+        "controls",
         "fields",
         "folded",
         "heads",
@@ -114,19 +139,30 @@ class Index:
         self.heads: list[tuple[SecretBytes, str, str]] = []
         self.labels: frozenset[str] = frozenset()
         self.lead = 0
-        self.twisted = False
+        self.twisted = 0
+        self.controls = False
         self.longest_label = 0
         self.key_width = 0
-        self._careful = False
         self._meets: tuple[Callable[[bytes], object], ...] = ()
+        self._meets_raw: tuple[Callable[[bytes], object], ...] = ()
+        self._meets_field: Callable[[bytes], object] | None = None
         self._starts: frozenset[bytes] = frozenset()
 
     def is_quiet(self, text: str) -> bool:
         """Tell whether a text surely holds nothing, without a closer look."""
-        if self._careful or not text.isascii() or "\x1b" in text:
+        if not text.isascii():
             return False
         data = text.encode()
-        if (b"\\" in data or b"%" in data or b"&" in data) and may_be_escaped(data):
+        for meets in self._meets_raw:
+            if meets(data):
+                return False
+        if self._meets_field is not None and self._meets_field(data):
+            return False
+        if "\x1b" in text:
+            data = drop_colours(data)
+            if self.raw or 0x1B in data:
+                return False
+        if ("\\" in text or "%" in text or "&" in text) and may_be_escaped(data):
             return False
         folded = data.translate(ONE_ALPHABET, DROPPED)
         for meets in self._meets:
@@ -138,11 +174,30 @@ class Index:
             return not any(end[at : at + ANCHOR] in starts for at in range(len(end) - ANCHOR + 1))
         return True
 
+    def meets_field(self, data: bytes) -> bool:
+        """Tell whether a value that is masked as a whole field stands in a text."""
+        return self._meets_field is not None and bool(self._meets_field(data))
+
+    def is_settled(self, line: str) -> bool:
+        """Tell whether a quiet text that ends a line surely begins nothing either."""
+        if self.lead or self.raw or "[" in line[-self.longest_label - len(marker("")) :]:
+            return False
+        end = line[-_TAIL:].encode()
+        if begun(end) < len(end):
+            return False
+        # What folding leaves of this is long enough, or the line is short.
+        if len(end) == _TAIL and len(fold(end)) < _LONGEST_ANCHOR:
+            return False
+        folded = fold(end)
+        return all(part.begun(folded) == len(folded) for part in self.folded)
+
     def __repr__(self) -> str:
         return f"Index({len(self.labels)} labels)"
 
 
 _HEAD = 16
+_TAIL = 64
+_LONGEST_ANCHOR = 16
 
 
 def build(known: Iterable[Known], public: Sequence[str], make: MakeEngine) -> Index:
@@ -156,29 +211,25 @@ def build(known: Iterable[Known], public: Sequence[str], make: MakeEngine) -> In
     make : callable
         Makes an engine of anchors.
     """
-    folded: dict[bytes, Owners] = {}
-    raw: dict[bytes, Owners] = {}
+    anchors = Anchors()
     index = Index()
     labels = set()
     for one in known:
         labels.add(one.label)
-        index.twisted = index.twisted or may_be_escaped(one.value)
-        for form, anchor, at in forms(one, public):
-            kind = form.kind
-            into = raw if kind.raw else folded
-            owners = into.get(anchor)
-            into[anchor] = ((form, at),) if owners is None else (*owners, (form, at))
-            if not (kind.run or kind.window or kind.raw):
-                _add_head(index, form, anchor)
         if not is_public(one.label, public):
+            index.twisted |= escapes_in(one.value) | escapes_in(one.value[::-1])
+            index.controls |= one.value.find(b"\x1b") >= 0
+            add_forms(anchors, one)
             _add_field(index.fields, one)
+    for form, anchor in anchors.plain:
+        _add_head(index, form, anchor)
     index.labels = frozenset(labels)
-    index.folded = (Part(folded, make),) if folded else ()
-    index.raw = (Part(raw, make),) if raw else ()
-    return combined((index,))
+    index.folded = (Part(anchors.folded, make),) if anchors.folded else ()
+    index.raw = (Part(anchors.raw, make),) if anchors.raw else ()
+    return combined((index,), make)
 
 
-def combined(indexes: Sequence[Index]) -> Index:
+def combined(indexes: Sequence[Index], make: MakeEngine) -> Index:
     """Return one index that knows what several know."""
     whole = Index()
     for one in indexes:
@@ -188,12 +239,15 @@ def combined(indexes: Sequence[Index]) -> Index:
             whole.fields[value] = whole.fields.get(value, frozenset()) | labels
         whole.heads += one.heads
         whole.labels |= one.labels
-        whole.twisted = whole.twisted or one.twisted
+        whole.twisted |= one.twisted
+        whole.controls |= one.controls
         whole.lead = max(whole.lead, one.lead)
     whole.heads.sort()
     whole._starts = frozenset(head[:ANCHOR] for head, _, _ in whole.heads)
     whole._meets = tuple(part.meets for part in whole.folded)
-    whole._careful = bool(whole.raw or whole.fields)
+    whole._meets_raw = tuple(part.meets for part in whole.raw)
+    if whole.fields:
+        whole._meets_field = make(list(whole.fields)).meets
     whole.longest_label = max(map(len, whole.labels), default=0)
     short = (label for labels in whole.fields.values() for label in labels)
     whole.key_width = max(map(len, short), default=0)
@@ -201,7 +255,8 @@ def combined(indexes: Sequence[Index]) -> Index:
 
 
 def _add_head(index: Index, form: Form, anchor: bytes) -> None:
-    head = SecretBytes(form.written()[:_HEAD])
+    head = form.head(_HEAD)
+    # What folding leaves as it is has its anchor there.
     if not head.startswith(anchor):
         index.lead = max(index.lead, len(edges(head)[0]))
         if not form.bounded and len(head) >= ANCHOR:

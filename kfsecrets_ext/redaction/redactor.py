@@ -163,7 +163,10 @@ class Redactor:
         Masked
         """
         try:
-            ranges = scan(self.index(), text).ranges
+            index = self.index()
+            if index.is_quiet(text):
+                return Masked(text, ())
+            ranges = scan(index, text).ranges
             if not ranges:
                 return Masked(text, ())
             return _replaced(text, ranges)
@@ -252,7 +255,7 @@ class Redactor:
                 size, _ = tiers.pop()
                 fresh = known[len(known) - len(fresh) - size :]
             tiers.append((len(fresh), build(fresh, self._public, self._engine)))
-        self._index = combined([index for _, index in tiers])
+        self._index = combined([index for _, index in tiers], self._engine)
         self._tiers = tiers
         self._built = version
 

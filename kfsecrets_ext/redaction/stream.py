@@ -94,9 +94,22 @@ class Stream:
 
     def _advance(self, *, final: bool) -> str:
         text = self._waiting
+        index = self._index()
+        if (
+            not self._gone
+            and text.endswith("\n")
+            and index.is_quiet(text)
+            and index.is_settled(text)
+        ):
+            # Most of what is printed: lines that hold and begin nothing.
+            self._before = SecretStr(str.__add__(self._before, text)[-_CONTEXT:])
+            self._waiting = SecretStr("")
+            self._looked_at = 0
+            self._masked = False
+            return str(text)
         continued = self._gone if self._masked else 0
         ranges, settled = scan(
-            self._index(),
+            index,
             text,
             before=self._before,
             final=final,

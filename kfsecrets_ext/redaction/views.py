@@ -9,22 +9,34 @@ from __future__ import annotations
 import html
 import re
 from bisect import bisect_left, bisect_right
+from enum import IntEnum
 from functools import lru_cache
 from itertools import accumulate, compress
 
 __all__ = [
+    "ALL_KINDS",
     "DROPPED",
-    "KINDS",
     "ONE_ALPHABET",
+    "Drop",
     "Folded",
     "Layer",
     "Source",
     "begun",
-    "drop_invisible",
+    "drop_colours",
+    "escapes_in",
     "fold",
     "may_be_escaped",
     "unescape",
+    "without",
 ]
+
+class Drop(IntEnum):
+    """What of a text is dropped before it is looked at."""
+
+    NOTHING = 0
+    COLOURS = 1
+    INVISIBLE = 2
+
 
 DROPPED = b" \t\n\r\x0b\x0c\x00'\",[]:"
 """The bytes that folding drops: ``list(value)``, one character a line, ``ab:cd`` read the same."""
@@ -40,7 +52,7 @@ _INVISIBLE = re.compile(
     rb"|\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xa4]|\xef\xbb\xbf|\xc2\xad"
 )
 _COLOUR = re.compile(rb"\x1b\[[0-9;:]*[mK]")
-_DROPPING = (_INVISIBLE, _COLOUR)
+_DROPPING = {_INVISIBLE: Drop.INVISIBLE, _COLOUR: Drop.COLOURS}
 _ZERO_WIDTH = (b"\xe2\x80", b"\xe2\x81", b"\xef\xbb\xbf", b"\xc2\xad")
 
 # JSON, Python, shell.
@@ -50,8 +62,19 @@ _BACKSLASH = (
 )
 _PERCENT = rb"%[0-9a-fA-F]{2}"
 _ENTITY = rb"&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});"
-_ESCAPE = re.compile(rb"|".join((_BACKSLASH, _PERCENT, _ENTITY)))
-_ONE_KIND = tuple(map(re.compile, (_BACKSLASH, _PERCENT, _ENTITY)))
+# Looked for as numbers, which is six times as quick as looking for bytes.
+_BACKSLASH_SIGN, _PERCENT_SIGN, _AMPERSAND = b"\\%&"
+_PERCENTS = re.compile(_PERCENT)
+_ENTITIES = re.compile(_ENTITY)
+ALL_KINDS = 7
+"""Of escapes: 1 backslashes, 2 percent signs, 4 entities."""
+
+_ESCAPES = {
+    kinds: re.compile(
+        rb"|".join(one for at, one in enumerate((_BACKSLASH, _PERCENT, _ENTITY)) if kinds & 1 << at)
+    )
+    for kinds in range(1, ALL_KINDS + 1)
+}
 _LETTERS = {
     b"a": b"\a",
     b"b": b"\b",
@@ -72,6 +95,7 @@ _BEGUN = re.compile(
 )
 _BEGUN_CONTROL = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[ -/]*)\Z")
 _BEGUN_STRING = re.compile(rb"\x1b[\]PX^_][^\x07\x1b]*\x1b?\Z")
+_BEGUN_ZERO_WIDTH = (b"\xe2", b"\xe2\x80", b"\xe2\x81", b"\xef", b"\xef\xbb", b"\xc2")
 _LONGEST_ESCAPE = 12
 _LONGEST_CONTROL = 4096
 
@@ -79,16 +103,12 @@ _BLOCK = 1 << 13
 _TAIL = 32
 
 
-KINDS = range(3)
-"""Backslashes, percent signs, entities."""
-
-
 def fold(data: bytes) -> bytes:
     """Return the data without what folding drops, in one alphabet of base64."""
     return data.translate(ONE_ALPHABET, DROPPED)
 
 
-def unescape(data: bytes, kind: int | None = None) -> Layer | None:
+def unescape(data: bytes, kinds: int = ALL_KINDS) -> Layer | None:
     r"""Undo one level of JSON, Python, shell, HTML and URL escapes.
 
     ``\xe9`` gives one byte, ``\u00e9`` and ``&#233;`` the UTF-8 of a character.
@@ -96,29 +116,42 @@ def unescape(data: bytes, kind: int | None = None) -> Layer | None:
     Parameters
     ----------
     data : bytes
-    kind : int, optional
-        One of `KINDS`: undo only backslashes, percent signs or entities.
+    kinds : int, optional
+        Which of them, as `escapes_in` tells.
 
     Returns
     -------
     Layer or None
         None where there is nothing to undo.
     """
-    if not may_be_escaped(data):
-        return None
-    return _replaced(_ESCAPE if kind is None else _ONE_KIND[kind], data)
+    return _replaced(_ESCAPES[kinds], data)
 
 
 def may_be_escaped(data: bytes) -> bool:
     """Tell whether there is something that looks like an escape."""
     return (
-        b"\\" in data
-        or (b"%" in data and _ONE_KIND[1].search(data) is not None)
-        or (b"&" in data and _ONE_KIND[2].search(data) is not None)
+        _BACKSLASH_SIGN in data
+        or (_PERCENT_SIGN in data and _PERCENTS.search(data) is not None)
+        or (_AMPERSAND in data and _ENTITIES.search(data) is not None)
     )
 
 
-def drop_invisible(data: bytes) -> Layer | None:
+def escapes_in(data: bytes) -> int:
+    """Return the kinds of escapes that there are: 1 backslashes, 2 percent signs, 4 entities."""
+    kinds = 1 if _BACKSLASH_SIGN in data else 0
+    if _PERCENT_SIGN in data and _PERCENTS.search(data) is not None:
+        kinds |= 2
+    if _AMPERSAND in data and _ENTITIES.search(data) is not None:
+        kinds |= 4
+    return kinds
+
+
+def drop_colours(data: bytes) -> bytes:
+    """Return the data without colours; other control sequences stay."""
+    return _COLOUR.sub(b"", data)
+
+
+def without(data: bytes, drop: Drop) -> Layer | None:
     """Drop colours, cursor movements and characters without width.
 
     Returns
@@ -126,13 +159,16 @@ def drop_invisible(data: bytes) -> Layer | None:
     Layer or None
         None where there is nothing to drop.
     """
-    if b"\x1b" in data or (not data.isascii() and any(zero in data for zero in _ZERO_WIDTH)):
-        # Nearly all of it is colours, and their pattern is found quicker alone.
-        layer = _replaced(_COLOUR, data)
-        if layer is not None and layer.data.isascii() and b"\x1b" not in layer.data:
-            return layer
+    if drop is Drop.NOTHING:
+        return None
+    colours = _replaced(_COLOUR, data) if b"\x1b" in data else None
+    if drop is Drop.COLOURS:
+        return colours
+    left = data if colours is None else colours.data
+    if b"\x1b" in left or (not left.isascii() and any(zero in left for zero in _ZERO_WIDTH)):
         return _replaced(_INVISIBLE, data)
-    return None
+    # Nearly all of it is colours, and their pattern is found quicker alone.
+    return colours
 
 
 class Source:
@@ -200,15 +236,15 @@ class Layer:
     Attributes
     ----------
     data : bytes
-    sure : bool
-        Whether the pieces were certainly no part of a value.
+    drop : Drop
+        What was dropped.
     """
 
-    __slots__ = ("_below", "_ends", "_from", "_pattern", "_starts", "_to", "data", "sure")
+    __slots__ = ("_below", "_ends", "_from", "_pattern", "_starts", "_to", "data", "drop")
 
     def __init__(self, data: bytes, pattern: re.Pattern[bytes], below: bytes):
         self.data = data
-        self.sure = pattern is _COLOUR
+        self.drop = _DROPPING.get(pattern, Drop.NOTHING)
         self._pattern = pattern
         self._below = below
         self._starts: list[int] = []
@@ -227,6 +263,11 @@ class Layer:
             self._starts.append(start - shift)
             self._ends.append(start - shift + length)
             shift += end - start - length
+
+    def replaced(self, data: bytes) -> bytes:
+        """Return other data with the same kind of pieces replaced."""
+        layer = _replaced(self._pattern, data)
+        return data if layer is None else layer.data
 
     def start(self, index: int) -> int:
         """Return where the piece begins, in the layer below, that a byte of this one came from."""
@@ -322,11 +363,14 @@ def begun(data: bytes) -> int:
         string = _BEGUN_STRING.search(data, first) if data.find(b"\x1b]", first) >= 0 else None
         if string is not None:
             start = string.start()
-    tail = data[-_LONGEST_ESCAPE:]
+    if data.endswith(_BEGUN_ZERO_WIDTH):
+        start = min(start, size - (1 if data[-1] > 0xC0 else 2))
+    # The sequence that is begun may be dropped, and an escape before it go on behind it.
+    tail = data[max(0, start - _LONGEST_ESCAPE) : start]
     if b"\\" in tail or b"%" in tail or b"&" in tail:
         match = _BEGUN.search(tail)
         if match is not None:
-            start = min(start, _unpaired(data, size - len(tail) + match.start()))
+            start = min(start, _unpaired(data, start - len(tail) + match.start()))
     return start
 
 

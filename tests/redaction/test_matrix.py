@@ -9,7 +9,7 @@ import pytest
 from leaks import matrix
 from leaks.oracle import leaks, shows
 
-from kfsecrets_ext.redaction import Redactor, forms, index, parts, scan
+from kfsecrets_ext.redaction import Redactor, chains, forms, index, parts, passes
 
 SMALL = [kind for kind in matrix.KINDS if kind != "64 KiB"]
 
@@ -155,12 +155,11 @@ def same(value: bytes) -> bytes:
 
 
 MUTATIONS: dict[str, tuple[object, str, object]] = {
-    "plain": (forms, "_plain", nothing),
-    "pieces": (forms, "_windows", nothing),
-    "base64": (forms, "_BASE64", ()),
-    "base64 at one phase only": (forms, "_BASE64", forms._BASE64[:1]),
-    "base64 of UTF-16": (forms, "_BASE64_UTF16", ()),
-    "beyond ASCII": (forms, "_beyond_ascii", nothing),
+    "plain": (forms, "_add_plain", nothing),
+    "pieces": (forms, "_add_windows", nothing),
+    "base64": (forms, "_BASE64", forms._BASE64_UTF16),
+    "base64 at one phase only": (forms, "_BASE64", forms._BASE64[:1] * 3),
+    "base64 of UTF-16": (forms, "_BASE64_UTF16", forms._BASE64),
     "URL form": (forms, "_to_plus", same),
     "hex, lower case": (forms, "_to_hex", forms._to_hex_upper),
     "hex, dashes": (forms, "_to_hex_dashed_upper", same),
@@ -170,16 +169,16 @@ MUTATIONS: dict[str, tuple[object, str, object]] = {
     "auth": (parts, "_decoded", nothing),
     "assignments": (parts, "_assigned", nothing),
     "lines": (parts, "_telling", lambda _: False),
-    "escapes": (scan, "unescape", lambda *_: None),
-    "one kind of escapes alone": (scan, "KINDS", ()),
-    "colours and zero width": (scan, "drop_invisible", lambda _: None),
-    "depth": (scan, "_DEEPEST", 1),
+    "escapes": (chains, "unescape", lambda *_: None),
+    "one kind of escapes alone": (chains, "_choices", lambda present, _: [present] * (present > 0)),
+    "colours and zero width": (passes, "drop_invisible", lambda _: None),
+    "depth": (passes, "DEEPEST", 1),
     "short values at boundaries": (forms, "AT_BOUNDARIES", 8),
-    "whole fields": (scan, "find_fields", nothing),
-    "whole run": (scan, "_run", lambda _, start, end, __: (start, end)),
-    "quotes inside of quotes": (scan._Pass, "_may_be_loose", lambda *_: False),
-    "lead and trail": (scan, "edges", lambda _: (b"", b"")),
-    "a short value in base64": (scan, "_is_text", lambda *_: False),
+    "whole fields": (passes, "find_fields", nothing),
+    "whole run": (passes, "run_around", lambda _, start, end, taken=None: (start, end)),
+    "quotes inside of quotes": (passes, "may_be_loose", lambda *_: False),
+    "lead and trail": (passes, "edges", lambda _: (b"", b"")),
+    "a short value in base64": (passes, "holds_text", lambda *_: False),
     "public keys": (index, "is_public", lambda *_: True),
 }
 
