@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import lru_cache
 from operator import attrgetter
@@ -21,6 +21,11 @@ _EMPTY = (
     "It is mounted and has no keys. An optional Secret that does not exist yet looks so, and "
     "appears by itself within about a minute of its creation; a CSI volume looks so until its "
     "driver filled it."
+)
+# kubelet: the volume of an optional Secret that does not exist is written, with no files
+_NOT_GRANTED = (
+    "Declared, not granted yet: the Secret does not exist, or has none of the keys that are "
+    "mounted. It appears here by itself within about a minute of its creation, with no restart."
 )
 # kubelet: a subPath mount is bound to one file of one generation and never follows
 _STALE = (
@@ -403,6 +408,8 @@ def _secret(name: str, here: list[tuple[Place, mounts.Listing]], info: podinfo.P
             if place.mount is None
             else _from_mount(place.mount, listing, single)
         )
+        if report.reason == _EMPTY and _is_declared(place, listing, info):
+            report = replace(report, reason=_NOT_GRANTED)
         reports.append(report)
         keys += more
     # Of a key that is in several places, the first counts.
@@ -425,6 +432,16 @@ def _secret(name: str, here: list[tuple[Place, mounts.Listing]], info: podinfo.P
         mounts=tuple(shown),
         keys=tuple(keys),
     )
+
+
+def _is_declared(place: Place, listing: mounts.Listing, info: podinfo.PodInfo) -> bool:
+    """Tell whether an empty mount waits for its Secret."""
+    if place.mount is None or listing.generation is None:
+        return False  # a CSI driver's volume has no generation before it is filled
+    if info.complete:
+        path = place.mount.path
+        return any(one.optional for one in info.volumes if os.path.realpath(one.path) == path)
+    return any(name in info.stamps for name in place.names)
 
 
 def _parents(paths: Iterable[str]) -> set[str]:

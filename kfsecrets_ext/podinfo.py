@@ -15,6 +15,7 @@ from typing import Any
 
 __all__ = [
     "PODINFO_DIRECTORY",
+    "ROOT_ANNOTATION",
     "STAMP_PREFIX",
     "PodInfo",
     "SecretVariable",
@@ -26,6 +27,9 @@ __all__ = [
 
 PODINFO_DIRECTORY = "/etc/kfsecrets/podinfo-v1"
 """Where the PodDefaults of this project mount the downward-API files."""
+
+ROOT_ANNOTATION = "kfsecrets-ext/root"
+"""Of an embedded pod: the directory that stands for the root of its file system."""
 
 # webhook: applyPodDefaultsOnPod stamps poddefault-<name> = its resourceVersion
 STAMP_PREFIX = "poddefault.admission.kubeflow.org/poddefault-"
@@ -149,13 +153,17 @@ def from_pod(pod: Mapping[str, Any], *, information: str) -> PodInfo:
     metadata = _mapping(pod.get("metadata"))
     spec = _mapping(pod.get("spec"))
     container = _notebook_container(spec)
+    annotations = _strings(metadata.get("annotations"))
+    root = annotations.get(ROOT_ANNOTATION, "") if information == "embedded" else ""
     return PodInfo(
         information=information,
         labels=_strings(metadata.get("labels")),
-        stamps=_stamps(_strings(metadata.get("annotations"))),
+        stamps=_stamps(annotations),
         namespace=metadata.get("namespace"),
         name=metadata.get("name"),
-        volumes=tuple(_volumes(spec, container)),
+        volumes=tuple(
+            replace(volume, path=f"{root}{volume.path}") for volume in _volumes(spec, container)
+        ),
         variables=tuple(_variables(container)),
         complete=True,
     )

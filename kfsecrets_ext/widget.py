@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 import ipywidgets
 
-from . import docker, inventory
+from . import docker, inventory, redaction
 from .docker import FileReport, Registry
+from .docker.names import HUB_HOSTS, parse_key
 from .inventory import Key, MountReport, Secret
 from .names import literal
+from .redaction.state import Guarding, Mask, guarding
+from .redaction.words import explain
 from .table import SecretTable
 
 __all__ = ["CredentialsPanel", "registry_snippet", "snippet"]
@@ -51,14 +54,19 @@ class CredentialsPanel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has
         # Shared, so that an entry costs one message to the browser and not three.
         self._shared = {"layout": self._head.layout, "style": self._head.style}
         self._items: dict[str, ipywidgets.HTML] = {}
+        self._guard = ipywidgets.HTML(**self._shared)
         self._list = ipywidgets.VBox()
+        self._masks = ipywidgets.HTML(**self._shared)
         self._registries = ipywidgets.HTML(**self._shared)
         self._foot = ipywidgets.HTML(**self._shared)
         tools = ipywidgets.HBox(
             [self._text, self._button], layout=ipywidgets.Layout(align_items="center")
         )
         super().__init__(
-            [ipywidgets.HTML(_STYLE), tools, self._head, self._list, self._registries, self._foot],
+            [
+                *(ipywidgets.HTML(_STYLE), tools, self._guard, self._head, self._list),
+                *(self._masks, self._registries, self._foot),
+            ],
             layout=ipywidgets.Layout(max_width="56rem"),
         )
         self.add_class("kfsecrets-panel")
@@ -70,6 +78,9 @@ class CredentialsPanel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has
         """Look again which Secrets are here."""
         self._inventory = inventory.collect()
         self._looked = datetime.now(timezone.utc).astimezone()
+        self._unguarded = redaction.guard().unguarded()
+        self._guard.value = _guard(guarding())
+        self._masks.value = _masks(guarding().recent(), self._unguarded)
         self._registries.value = _registries(docker.files())
         self._show()
 
@@ -93,7 +104,7 @@ class CredentialsPanel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has
             item = self._items.get(secret.name)
             if item is None:
                 item = self._items[secret.name] = ipywidgets.HTML(**self._shared)
-            item.value = _entry(secret, keys, unfolded=unfolded or by_key)
+            item.value = _entry(secret, keys, self._unguarded, unfolded=unfolded or by_key)
             shown.append(item)
         self._list.children = shown
 
@@ -164,6 +175,15 @@ _SIGNS = {
     "invalid": ("✗ Invalid", "bad"),
 }
 
+_STAYS = "What a cell prints of a value stays in the notebook."
+
+_GUARDS = {
+    "on": ("✓ Guard on: values are masked", "good", None),
+    "off": ("⚠ Guard off by the administrator", "warn", _STAYS),
+    "failed": ("✗ Guard failed", "bad", "Outputs are replaced."),
+    None: ("⚠ This kernel is not guarded", "warn", _STAYS),
+}
+
 _STYLE = """<style>
 .kfsecrets-panel .widget-html-content { line-height: 1.45; }
 .kfsecrets-panel details {
@@ -174,12 +194,12 @@ _STYLE = """<style>
 .kfsecrets-body { border-top: 1px solid var(--jp-border-color2, rgba(128, 128, 128, 0.4));
   padding: 6px 10px 8px; }
 .kfsecrets-body p { margin: 0 0 4px; }
-.kfsecrets-body table { border-collapse: collapse; width: 100%; margin-top: 4px;
+.kfsecrets-panel table { border-collapse: collapse; width: 100%; margin-top: 4px;
   table-layout: fixed; }
-.kfsecrets-body th:nth-child(1) { width: 35%; }
+.kfsecrets-body th:nth-child(1), .kfsecrets-facts th:nth-child(1) { width: 35%; }
 .kfsecrets-body th:nth-child(2) { width: 8em; }
-.kfsecrets-body th { font-weight: 600; }
-.kfsecrets-body th, .kfsecrets-body td { padding: 3px 12px 3px 0; text-align: left;
+.kfsecrets-panel th { font-weight: 600; }
+.kfsecrets-panel th, .kfsecrets-panel td { padding: 3px 12px 3px 0; text-align: left;
   vertical-align: top; overflow-wrap: anywhere; }
 .kfsecrets-file th:nth-child(2) { width: 30%; }
 .kfsecrets-heading { font-weight: 600; padding: 6px 0 2px; }
@@ -247,19 +267,64 @@ def _foot(notes: Iterable[str]) -> str:
     return "".join(f'<div class="kfsecrets-muted">Note: {_shown(note)}</div>' for note in notes)
 
 
-def _entry(secret: Secret, keys: Sequence[Key], *, unfolded: bool) -> str:
+def _guard(state: Guarding) -> str:
+    words, level, effect = _GUARDS[state.state]
+    about = [_sentence(one) for one in (state.reason, effect) if one]
+    rest = f'<br><span class="kfsecrets-muted">{" ".join(about)}</span>' if about else ""
+    return f'<div class="kfsecrets-head"><span class="kfsecrets-{level}">{words}</span>{rest}</div>'
+
+
+def _masks(masks: Sequence[Mask], unguarded: Mapping[str, str]) -> str:
+    tables = ""
+    if masks:
+        rows = "".join(
+            f"<tr><td>{_label(one.label)}</td><td>{_shown(explain(one.rule))}</td>"
+            f"<td>{_times(one)}</td></tr>"
+            for one in masks
+        )
+        tables += _table("Masked lately", ("Secret and key", "Found", "How often"), rows)
+    if unguarded:
+        rows = "".join(
+            f"<tr><td>{_shown(label)}</td><td>{_shown(reason)}</td></tr>"
+            for label, reason in unguarded.items()
+        )
+        tables += _table("Not masked by value", ("Secret and key", "Why"), rows)
+    return tables
+
+
+def _table(title: str, heads: Sequence[str], rows: str) -> str:
+    cells = "".join(f"<th>{head}</th>" for head in heads)
+    return (
+        f'<div class="kfsecrets-heading">{title}</div><div class="kfsecrets-facts"><table>'
+        f"<thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _label(label: str) -> str:
+    return _shown(label) if label else "Output replaced"
+
+
+def _times(mask: Mask) -> str:
+    count = "1 time" if mask.count == 1 else f"{mask.count} times"
+    return f"{count}, last at {mask.last.astimezone():%H:%M:%S %Z}"
+
+
+def _entry(
+    secret: Secret, keys: Sequence[Key], unguarded: Mapping[str, str], *, unfolded: bool
+) -> str:
     origin = (
         "PodDefault not known"
         if secret.poddefault is None
         else f"PodDefault {_shown(secret.poddefault)}"
     )
-    places = "".join(f"<p>{_place(mount, secret)}</p>" for mount in secret.mounts)
-    reason = f"<p>{_sentence(secret.reason)}</p>" if secret.reason else ""
+    body = f"<p>{_sentence(secret.reason)}</p>" if secret.reason else ""
+    body += "".join(f"<p>{_place(mount, secret)}</p>" for mount in secret.mounts)
+    body += _keys(secret, keys, unguarded)
     return (
         f"<details{' open' if unfolded else ''}>"
         f"<summary><b>{_shown(secret.name)}</b>{_state(secret.state)} "
         f'<span class="kfsecrets-muted">· {origin}</span></summary>'
-        f'<div class="kfsecrets-body">{reason}{places}{_keys(secret, keys)}</div></details>'
+        f'<div class="kfsecrets-body">{body}</div></details>'
     )
 
 
@@ -280,17 +345,17 @@ def _place(mount: MountReport, secret: Secret) -> str:
     return " ".join(parts)
 
 
-def _keys(secret: Secret, keys: Sequence[Key]) -> str:
+def _keys(secret: Secret, keys: Sequence[Key], unguarded: Mapping[str, str]) -> str:
     if not keys:
         return '<p class="kfsecrets-muted">No keys</p>'
-    rows = "".join(_key(secret, key) for key in keys)
+    rows = "".join(_key(secret, key, unguarded.get(f"{secret.name}/{key.name}")) for key in keys)
     return (
         "<table><thead><tr><th>Key</th><th>State</th><th>Code</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
     )
 
 
-def _key(secret: Secret, key: Key) -> str:
+def _key(secret: Secret, key: Key, unguarded: str | None) -> str:
     about = []
     if key.kind == "environment" and key.variable is not None:
         about.append(f"environment variable {_shown(key.variable)}")
@@ -298,6 +363,8 @@ def _key(secret: Secret, key: Key) -> str:
         about.append("single file (subPath)")
     if key.reason and key.reason != secret.reason:
         about.append(_sentence(key.reason))
+    if unguarded is not None:
+        about.append(f"{_sentence(unguarded)} to be masked in outputs")
     more = "".join(f'<br><span class="kfsecrets-muted">{line}</span>' for line in about)
     code = html.escape(snippet(secret.name, key.name))
     return (
@@ -357,9 +424,18 @@ def _registry(registry: Registry, earlier: Sequence[FileReport]) -> str:
 def _naming(name: str, kinds: Sequence[str], files: Iterable[FileReport]) -> FileReport | None:
     """Return the first file with an entry of this name and one of these kinds."""
     for file in files:
-        if any(one.name == name and one.kind in kinds for one in file.registries):
+        if any(
+            one.kind in kinds and _canonical(one.name) == _canonical(name)
+            for one in file.registries
+        ):
             return file
     return None
+
+
+def _canonical(name: str) -> tuple[str, ...]:
+    """Return what an entry is for: the same under each of Docker Hub's names."""
+    key = parse_key(name)
+    return (HUB_HOSTS[0] if key.host in HUB_HOSTS else key.host, *key.path)
 
 
 def _kind(registry: Registry) -> str:

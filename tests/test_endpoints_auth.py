@@ -63,7 +63,7 @@ def unguarded(handlers: list[Handler]) -> list[str]:
 @pytest.fixture
 def handlers() -> dict[Handler, str]:
     found = own_handlers()
-    assert len(found) >= 4, "secrets, secrets/{name}, registries, pod"
+    assert len(found) >= 5, "secrets, secrets/{name}, registries, redaction, pod"
     return found
 
 

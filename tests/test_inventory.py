@@ -305,6 +305,61 @@ def test_neither_values_nor_lengths_nor_hashes_are_in_the_inventory(
     }
 
 
+STAMP = "poddefault.admission.kubeflow.org/poddefault-"
+NOT_YET = "Declared, not granted yet: "
+
+
+def reasons() -> dict[str, tuple[str, str | None]]:
+    return {secret.name: (secret.state, secret.reason) for secret in inventory.collect().secrets}
+
+
+def test_an_optional_secret_that_is_not_there_is_declared_not_granted_yet(
+    here: Callable[..., Path], kubelet: Kubelet
+) -> None:
+    names = ("optional", "keyless", "vault")
+    paths = {name: here() / "secret" / name for name in names}
+    sources = {
+        "optional": {"secret": {"secretName": "optional", "optional": True}},
+        "keyless": {"secret": {"secretName": "keyless"}},
+        "vault": {"csi": {"driver": "secrets-store.csi.k8s.io"}},
+    }
+    mounts = [{"name": name, "mountPath": str(path)} for name, path in paths.items()]
+    root = here(
+        {
+            "containers": [{"name": "nb", "volumeMounts": mounts}],
+            "volumes": [{"name": name, **source} for name, source in sources.items()],
+        }
+    )
+    mounted(root, *paths.values())
+    for name in ("optional", "keyless"):
+        kubelet.write_secret(paths[name], {})
+    paths["vault"].mkdir(parents=True)
+    found = reasons()
+    assert {state for state, _ in found.values()} == {"empty"}
+    assert found["optional"][1].startswith(NOT_YET)
+    assert "with no restart" in found["optional"][1]
+    for name in ("keyless", "vault"):
+        assert not found[name][1].startswith(NOT_YET)
+    kubelet.write_secret(paths["optional"], {"foo": b"bar"})
+    assert reasons()["optional"] == ("ready", None)
+
+
+def test_a_stamp_tells_of_a_declared_secret_with_nobody_to_ask(make_pod: MakePod) -> None:
+    pod = make_pod(
+        [
+            SecretVolume("later", None, "/secret/later", optional=True),
+            SecretVolume("bare", {}, "/secret/bare"),
+        ],
+        podinfo=PodInfo({}, {f"{STAMP}later": "7"}),
+    )
+    secrets = collect(pod)[0]["secrets"]
+    for told in (secrets["later"], secrets["later"]["mounts"][0]):
+        assert (told["state"], told["reason"][: len(NOT_YET)]) == ("empty", NOT_YET)
+    assert secrets["later"]["poddefault"] == "later"
+    assert secrets["bare"]["state"] == "empty"
+    assert not secrets["bare"]["reason"].startswith(NOT_YET)
+
+
 def test_table_shows_names_keys_source_and_state(
     here: Callable[..., Path], kubelet: Kubelet
 ) -> None:

@@ -8,6 +8,7 @@ import html
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,8 +22,16 @@ from hypothesis import strategies as st
 from nbclient import NotebookClient
 from rig.kubelet import Kubelet
 
-from kfsecrets_ext import docker, get_docker_credentials, get_secret, inventory, list_secrets
+from kfsecrets_ext import (
+    docker,
+    get_docker_credentials,
+    get_secret,
+    inventory,
+    list_secrets,
+    redaction,
+)
 from kfsecrets_ext.docker import FileReport, Registry
+from kfsecrets_ext.redaction import Redactor, state
 from kfsecrets_ext.widget import CredentialsPanel, registry_snippet, snippet
 
 CANARY = "wide-Canary-9d1f7c52"
@@ -234,6 +243,91 @@ def test_an_entry_says_which_file_comes_before_it(
         assert (f'get_docker_credentials("{name}.example")' in row) != overruled
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("https://index.docker.io/v1/", "docker.io", True),
+        ("registry-1.docker.io", "https://index.docker.io/v1", True),
+        ("https://ghcr.io", "ghcr.io", True),
+        ("docker.io/team", "docker.io", False),
+        ("notdocker.io", "docker.io", False),
+    ],
+)
+def test_names_of_one_registry_count_as_one(
+    volumes: Path, monkeypatch: pytest.MonkeyPatch, first: str, second: str, same: bool
+) -> None:
+    files = [
+        FileReport("/a", "home directory", "ready", None, True, (Registry(first, "static"),)),
+        FileReport("/b", "home directory", "ready", None, True, (Registry(second, "static"),)),
+    ]
+    monkeypatch.setattr(docker, "files", lambda: files)
+    assert ("Not used: /a comes first" in markup(CredentialsPanel())) == same
+
+
+@pytest.fixture
+def guard(monkeypatch: pytest.MonkeyPatch) -> state.Guarding:
+    """A guard of the test's own, and a record of values that nobody else fills."""
+    own, record = state.Guarding(), Redactor()
+    monkeypatch.setattr("kfsecrets_ext.widget.guarding", lambda: own)
+    monkeypatch.setattr(redaction, "guard", lambda: record)
+    return own
+
+
+@pytest.mark.parametrize(
+    ("announced", "words"),
+    [
+        (None, "⚠ This kernel is not guarded"),
+        (("on", None), "✓ Guard on"),
+        (("off", "guard.json says so."), "⚠ Guard off by the administrator"),
+        (("failed", "no index could be built."), "✗ Guard failed"),
+    ],
+)
+def test_the_panel_says_whether_the_kernel_is_guarded(
+    volumes: Path, guard: state.Guarding, announced: Any, words: str
+) -> None:
+    if announced is not None:
+        guard.announce(*announced)
+    shown = text_of(markup(CredentialsPanel()))
+    assert words in shown
+    if announced is not None and announced[1]:
+        assert announced[1][1:] in shown
+
+
+def test_what_was_masked_is_listed_in_words(volumes: Path, guard: state.Guarding) -> None:
+    panel = CredentialsPanel()
+    assert "Masked lately" not in markup(panel)
+    guard.note("test-secret/foo", "value, base64", 3)
+    guard.note("database/password", "value")
+    panel.refresh()
+    shown = " ".join(text_of(markup(panel)).split())
+    assert "Masked lately" in shown
+    assert "database/password the value 1 time, last at" in shown
+    assert "test-secret/foo the value, in base64 3 times, last at" in shown
+
+
+def test_keys_that_are_not_masked_by_value_are_listed_and_say_so(
+    volumes: Path, guard: state.Guarding
+) -> None:
+    redaction.guard().add("test-secret/foo", "x")
+    redaction.guard().add("mine/colour", "admin")
+    shown = markup(CredentialsPanel())
+    listed = text_of(shown.partition("Not masked by value")[2])
+    assert re.search(r"mine/colour\s+too common\s+test-secret/foo\s+too short", listed)
+    [row] = re.findall(r"<tr><td>foo<br>.*?</tr>", shown)
+    assert "Too short to be masked in outputs" in row
+
+
+def test_a_label_stays_text(volumes: Path, guard: state.Guarding) -> None:
+    script = "<script>alert(1)</script>\u202e"
+    guard.announce("failed", script)
+    guard.note(script, script)
+    redaction.guard().add(script, "x")
+    shown = markup(CredentialsPanel())
+    assert "<script" not in shown
+    assert "\u202e" not in shown
+    assert shown.count("&lt;script&gt;") == 4
+
+
 def test_a_state_is_a_word(volumes: Path, kubelet: Kubelet) -> None:
     kubelet.write_secret(volumes / "later", {}, items={"k": "k"}, optional=True)
     generation = volumes / "database" / os.readlink(volumes / "database" / "..data")
@@ -419,3 +513,42 @@ def test_a_saved_notebook_holds_names_and_no_value(volumes: Path, tmp_path: Path
     state = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
     assert "test-secret" in json.dumps(state)
     assert_no_value(saved)
+
+
+@pytest.mark.slow
+def test_in_a_guarded_kernel_the_panel_says_so_and_lists_what_was_masked(
+    volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = (
+        "import runpy; from kfsecrets_ext.kernel.hook import wait; wait(); "
+        "runpy.run_module('ipykernel_launcher', run_name='__main__')"
+    )
+    specification = {
+        "argv": [sys.executable, "-c", start, "-f", "{connection_file}"],
+        "display_name": "guarded",
+        "language": "python",
+    }
+    directory = tmp_path / "jupyter" / "kernels" / "guarded"
+    directory.mkdir(parents=True)
+    (directory / "kernel.json").write_text(json.dumps(specification))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    path = volumes / "database" / "password"
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(f"print(open({str(path)!r}).read())"),
+            nbformat.v4.new_code_cell(
+                "from kfsecrets_ext.widget import CredentialsPanel\nCredentialsPanel()"
+            ),
+        ]
+    )
+    client = NotebookClient(notebook, kernel_name="guarded", store_widget_state=True)
+    environment = {**os.environ, **pod_environment(tmp_path), "PYTHONPATH": str(CHECKOUT)}
+    client.execute(env=environment, cwd=str(tmp_path))
+    assert notebook.cells[0].outputs[0]["text"] == "[redacted:database/password]\n"
+    state = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
+    shown = " ".join(
+        text_of(" ".join(str(one["state"].get("value")) for one in state.values())).split()
+    )
+    assert "✓ Guard on" in shown
+    assert "database/password the value 1 time" in shown
+    assert_no_value(nbformat.writes(notebook))

@@ -7,10 +7,10 @@ import os
 import stat
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from typing import Literal, NamedTuple, TypeVar
 
 from kfsecrets_ext.errors import (
@@ -220,16 +220,16 @@ def read_all(name: str, base: str, entry: str) -> Snapshot:
     """
 
     def read(directory: int, generation: str | None) -> Snapshot:
-        entries = _walk(directory)
+        quickly: list[str] = []
+        slowly: list[str] = []
+        for key, file in _walk(directory, []):
+            quick = "/" not in key and file.is_file(follow_symlinks=False)
+            (quickly if quick else slowly).append(key)
         _same_generation(volume, generation)
         values: dict[str, SecretBytes] = {}
         errors: dict[str, SecretError] = {}
-        slowly = entries.others
         opened, closed, taken = os.open, os.close, os.read
-        for key in entries.regular:
-            if "/" in key:
-                slowly.append(key)
-                continue
+        for key in quickly:
             try:
                 descriptor = opened(key, _FILE_NOFOLLOW, dir_fd=directory)
             except PermissionError:
@@ -286,8 +286,7 @@ def list_keys(base: str, entry: str) -> Listing | None:
 
     def read(directory: int, generation: str | None) -> Listing:
         seen.clear()
-        files: list[KeyFile] = []
-        _look_into(files, directory, directory, "", 0, seen)
+        files = [_look(directory, key, entry) for key, entry in _walk(directory, seen)]
         _same_generation(volume, generation)
         files.sort(key=lambda file: file.name)
         return Listing(tuple(files), generation, seen[0][1].st_mtime)
@@ -468,26 +467,14 @@ def _same_generation(volume: int, generation: str | None) -> None:
         raise FileNotFoundError(errno.ENOENT, _ROTATES)
 
 
-def _walk(directory: int) -> _Entries:
-    """Return the volume's keys."""
-    found = _Entries([], [])
-    _walk_into(found, directory, "", 0)
-    return found
+def _walk(
+    directory: int, seen: list[tuple[str, os.stat_result]], prefix: str = "", depth: int = 0
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield each key and its entry, while its directory is open.
 
-
-class _Entries(NamedTuple):
-    """Keys by what they are."""
-
-    regular: list[str]
-    others: list[str]
-
-
-def _walk_into(
-    found: _Entries,
-    directory: int,
-    prefix: str,
-    depth: int,
-) -> None:
+    ``seen`` is told of each directory before its first key.
+    """
+    seen.append((prefix, os.fstat(directory)))
     nested: list[str] = []
     with os.scandir(directory) as entries:
         for entry in islice(entries, _KEYS):
@@ -495,57 +482,31 @@ def _walk_into(
             # kubelet: names that start with ".." are the writer's own
             if depth == 0 and name.startswith(".."):
                 continue
-            if entry.is_file(follow_symlinks=False):
-                found.regular.append(prefix + name)
-            elif entry.is_dir(follow_symlinks=False):
+            if entry.is_dir(follow_symlinks=False):
                 nested.append(name)
             else:
-                found.others.append(prefix + name)
+                yield prefix + name, entry
     for name in nested if depth < _DEPTH else ():
         inner = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
         try:
-            _walk_into(found, inner, f"{prefix}{name}/", depth + 1)
+            yield from _walk(inner, seen, f"{prefix}{name}/", depth + 1)
         finally:
             os.close(inner)
 
 
-def _look_into(  # noqa: PLR0917
-    found: list[KeyFile],
-    volume: int,
-    directory: int,
-    prefix: str,
-    depth: int,
-    seen: list[tuple[str, os.stat_result]],
-) -> None:
-    """Look at each key; ``seen`` is told of each directory."""
-    seen.append((prefix, os.fstat(directory)))
-    nested: list[str] = []
-    with os.scandir(directory) as entries:
-        for entry in islice(entries, _KEYS):
-            name = entry.name
-            if depth == 0 and name.startswith(".."):
-                continue
-            if entry.is_file(follow_symlinks=False):
-                status = entry.stat(follow_symlinks=False)
-                if status.st_mode & stat.S_IROTH and status.st_size <= LIMIT:
-                    found.append(KeyFile(prefix + name, "ready", None, status.st_mtime))
-                else:
-                    found.append(_key_file(volume, prefix + name, True))
-            elif entry.is_dir(follow_symlinks=False):
-                nested.append(name)
-            else:
-                found.append(_key_file(volume, prefix + name, False))
-    for name in nested if depth < _DEPTH else ():
-        inner = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
-        try:
-            _look_into(found, volume, inner, f"{prefix}{name}/", depth + 1, seen)
-        finally:
-            os.close(inner)
+def _look(volume: int, key: str, entry: os.DirEntry[str]) -> KeyFile:
+    """Look at a key that was walked to; most need no more than the entry tells."""
+    regular = entry.is_file(follow_symlinks=False)
+    if regular:
+        status = entry.stat(follow_symlinks=False)
+        if status.st_mode & stat.S_IROTH and status.st_size <= LIMIT:
+            return KeyFile(key, "ready", None, status.st_mtime)
+    return _key_file(volume, key, regular)
 
 
 def _names(volume: int) -> tuple[str, ...]:
     try:
-        return _in_generation(volume, lambda fd, _: tuple(sorted(chain(*_walk(fd)))))
+        return _in_generation(volume, lambda fd, _: tuple(sorted(key for key, _ in _walk(fd, []))))
     except OSError:
         return ()
 

@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -131,6 +129,16 @@ class PodHandler(_Handler):
         await self.answer(_pod)
 
 
+class RedactionHandler(_Handler):
+    """How values are masked in what kernels send."""
+
+    @web.authenticated
+    @authorized("read", "kfsecrets")
+    async def get(self) -> None:
+        """Describe it."""
+        await self.answer(_redaction)
+
+
 class NotFoundHandler(_Handler):
     """Every other path, for which Jupyter Server would answer in HTML."""
 
@@ -149,6 +157,7 @@ HANDLERS: list[tuple[str, type[_Handler]]] = [
     (r"kfsecrets/api/v1/secrets/([^/]+)", SecretHandler),
     (r"kfsecrets/api/v1/registries", RegistriesHandler),
     (r"kfsecrets/api/v1/pod", PodHandler),
+    (r"kfsecrets/api/v1/redaction", RedactionHandler),
     (r"kfsecrets/api/v1(?:/.*)?", NotFoundHandler),
 ]
 """Path patterns below the server's base URL."""
@@ -159,29 +168,15 @@ def _error(kwargs: dict[str, Any]) -> BaseException | None:
     return error if isinstance(error, BaseException) else None
 
 
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    # With a thousand mounts tens of thousands of objects are made at once, and kept: the
-    # collector would go through all of the server's objects meanwhile, and find nothing.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 _answered: tuple[inventory.Inventory, bytes] | None = None
 
 
 def _secrets() -> bytes:
     global _answered
-    with _without_garbage_collection():
-        found = inventory.collect()
-        # `collect` gives the same object as long as nothing changes.
-        if _answered is None or _answered[0] is not found:
-            _answered = found, encode_inventory(found)
+    found = inventory.collect()
+    # `collect` gives the same object as long as nothing changes.
+    if _answered is None or _answered[0] is not found:
+        _answered = found, encode_inventory(found)
     return _answered[1]
 
 
@@ -203,3 +198,10 @@ def _registries() -> bytes:
 
 def _pod() -> bytes:
     return encode(inventory.pod().to_json())
+
+
+def _redaction() -> bytes:
+    # Nor this: the rules come with what finds them.
+    from .redaction import describe
+
+    return encode(describe())

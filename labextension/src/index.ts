@@ -14,10 +14,11 @@ import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { addCommands } from './commands';
+import { GuardModel } from './guard';
 import { keyIcon } from './icons';
 import { CredentialsModel } from './model';
 import { CredentialsPanel } from './panel';
-import { CommandIDs, ICredentialsModel } from './tokens';
+import { CommandIDs, ICredentialsModel, IGuardModel } from './tokens';
 
 export * from './tokens';
 
@@ -30,6 +31,19 @@ const model: JupyterFrontEndPlugin<ICredentialsModel> = {
   provides: ICredentialsModel,
   activate: (app: JupyterFrontEnd): ICredentialsModel =>
     new CredentialsModel(app.serviceManager.serverSettings)
+};
+
+const guard: JupyterFrontEndPlugin<IGuardModel> = {
+  id: 'kfsecrets-ext:guard',
+  description: 'Knows whether the kernels that are open are guarded.',
+  autoStart: true,
+  provides: IGuardModel,
+  optional: [INotebookTracker, IConsoleTracker],
+  activate: (
+    _app: JupyterFrontEnd,
+    notebooks: INotebookTracker | null,
+    consoles: IConsoleTracker | null
+  ): IGuardModel => new GuardModel({ notebooks, consoles })
 };
 
 const commands: JupyterFrontEndPlugin<void> = {
@@ -75,18 +89,20 @@ const panel: JupyterFrontEndPlugin<void> = {
   description: 'Shows the credentials in a side panel.',
   autoStart: true,
   requires: [ICredentialsModel],
-  optional: [ILayoutRestorer, ISettingRegistry, ITranslator],
+  optional: [ILayoutRestorer, ISettingRegistry, ITranslator, IGuardModel],
   activate: (
     app: JupyterFrontEnd,
     credentials: ICredentialsModel,
     restorer: ILayoutRestorer | null,
     settings: ISettingRegistry | null,
-    translator: ITranslator | null
+    translator: ITranslator | null,
+    guards: IGuardModel | null
   ): void => {
     const trans = (translator ?? nullTranslator).load(DOMAIN);
     const widget = new CredentialsPanel({
       commands: app.commands,
       model: credentials,
+      guards,
       translator: translator ?? nullTranslator
     });
     const place = (side: string): void => {
@@ -135,6 +151,7 @@ async function followSide(
 
 const plugins: JupyterFrontEndPlugin<unknown>[] = [
   model,
+  guard,
   commands,
   palette,
   panel

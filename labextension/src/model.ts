@@ -9,6 +9,7 @@ import {
   type ISecret,
   ServerExtensionMissing,
   requestPod,
+  requestRedaction,
   requestRegistries,
   requestSecrets
 } from './request';
@@ -75,12 +76,14 @@ export class CredentialsModel implements ICredentialsModel {
           failures.push({ part, error: asError(error) });
           return null;
         };
-      const [secrets, registries, pod] = await Promise.all([
+      const [secrets, registries, pod, redaction] = await Promise.all([
         requestSecrets(this.settings),
         requestRegistries(this.settings).catch(orFailure('registries')),
-        requestPod(this.settings).catch(orFailure('pod'))
+        requestPod(this.settings).catch(orFailure('pod')),
+        // It only gives the rules' names a better sound.
+        requestRedaction(this.settings).catch(() => null)
       ]);
-      outcome = { secrets, registries, pod, failures };
+      outcome = { secrets, registries, pod, redaction, failures };
     } catch (error) {
       outcome = asError(error);
     }

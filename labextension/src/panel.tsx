@@ -11,11 +11,20 @@ import * as React from 'react';
 
 import { keyIcon } from './icons';
 import type { IKeyQuery, IRegistryQuery } from './snippet';
-import { CommandIDs, type ICredentialsModel, type Outcome } from './tokens';
+import {
+  CommandIDs,
+  type ICredentialsModel,
+  type IGuardModel,
+  type IUnguarded,
+  type Outcome
+} from './tokens';
 import type { IActions } from './views/actions';
 import { Credentials } from './views/credentials';
+import { GuardDetails, listed } from './views/guard';
 import { Header } from './views/header';
 import { Registries } from './views/registries';
+
+const NONE: readonly IUnguarded[] = [];
 
 /**
  * The credentials of this notebook, in a side bar of JupyterLab or Notebook.
@@ -26,9 +35,10 @@ import { Registries } from './views/registries';
 export class CredentialsPanel extends SidePanel {
   constructor(options: CredentialsPanel.IOptions) {
     super({ header: new Panel(), translator: options.translator });
-    const { commands, model, translator } = options;
+    const { commands, guards, model, translator } = options;
     const trans = translator.load('kfsecrets_ext');
     this._model = model;
+    this._guards = guards;
 
     this.id = 'kfsecrets-ext-panel';
     this.addClass('jp-KfSecrets');
@@ -49,10 +59,11 @@ export class CredentialsPanel extends SidePanel {
     );
     const changes = this._changes;
     const header = ReactWidget.create(
-      <UseSignal signal={changes}>
+      <UseSignal signal={this._guardChanges}>
         {() => (
           <Header
             model={model}
+            guard={guards?.current ?? null}
             message={this._message}
             onFilter={filter => {
               this._say(null);
@@ -72,12 +83,36 @@ export class CredentialsPanel extends SidePanel {
 
     const credentials = ReactWidget.create(
       <UseSignal signal={changes}>
-        {() => <Credentials model={model} actions={ofKeys} trans={trans} />}
+        {() => (
+          <Credentials
+            model={model}
+            unguarded={this._unguarded}
+            actions={ofKeys}
+            trans={trans}
+          />
+        )}
       </UseSignal>
     );
     credentials.addClass('jp-KfSecrets-section');
     credentials.title.label = trans.__('Secrets');
     this.addWidget(credentials);
+
+    this._guard = ReactWidget.create(
+      <UseSignal signal={this._guardChanges}>
+        {() =>
+          guards?.current ? (
+            <GuardDetails
+              guard={guards.current}
+              redaction={model.inventory?.redaction ?? null}
+              trans={trans}
+            />
+          ) : null
+        }
+      </UseSignal>
+    );
+    this._guard.addClass('jp-KfSecrets-section');
+    this._guard.node.tabIndex = 0;
+    this._guard.title.label = trans.__('Guard');
 
     this._registries = ReactWidget.create(
       <UseSignal signal={changes}>
@@ -92,6 +127,8 @@ export class CredentialsPanel extends SidePanel {
     this._registries.title.label = trans.__('Registries');
 
     model.changed.connect(this._onModelChanged, this);
+    guards?.changed.connect(this._onGuardChanged, this);
+    this._onGuardChanged();
     window.addEventListener('focus', this);
   }
 
@@ -101,6 +138,7 @@ export class CredentialsPanel extends SidePanel {
     }
     window.removeEventListener('focus', this);
     Signal.clearData(this);
+    this._guard.dispose();
     this._registries.dispose();
     super.dispose();
   }
@@ -145,38 +183,67 @@ export class CredentialsPanel extends SidePanel {
 
   private _onModelChanged(): void {
     const files = this._model.inventory?.registries?.files ?? [];
-    if (files.length === 0) {
-      this._registries.parent = null;
-    } else if (this._registries.parent === null) {
-      this.addWidget(this._registries);
-      this._share(files.some(file => file.state !== 'absent'));
-    }
+    this._place(
+      this._registries,
+      files.length > 0,
+      files.some(file => file.state !== 'absent')
+    );
     this._changes.emit();
+    this._guardChanges.emit();
+  }
+
+  private _onGuardChanged(): void {
+    const guard = this._guards?.current;
+    const unguarded = guard?.unguarded ?? NONE;
+    const some = guard ? listed(guard).length + guard.masked.length > 0 : false;
+    this._place(this._guard, some, true);
+    // The list of credentials may be long, and what was masked changes often.
+    if (unguarded !== this._unguarded) {
+      this._unguarded = unguarded;
+      this._changes.emit();
+    }
+    this._guardChanges.emit();
   }
 
   /**
-   * Give the registries a third of the height, or no more than their title.
+   * Show a section below the credentials, or none; where it comes closed, it is only its title.
    */
-  private _share(open: boolean): void {
-    const { content } = this;
-    if (content instanceof AccordionPanel) {
-      if (open) {
-        content.setRelativeSizes([2, 1]);
+  private _place(section: Widget, wanted: boolean, open: boolean): void {
+    if (!wanted) {
+      section.parent = null;
+    } else if (section.parent === null) {
+      const { content } = this;
+      if (section === this._guard) {
+        this.insertWidget(1, section);
       } else {
-        content.collapse(content.widgets.indexOf(this._registries));
+        this.addWidget(section);
+      }
+      if (content instanceof AccordionPanel) {
+        if (open) {
+          content.setRelativeSizes(
+            content.widgets.map((_, index) => (index === 0 ? 2 : 1))
+          );
+        } else {
+          content.collapse(content.widgets.indexOf(section));
+        }
       }
     }
   }
 
   private _say(message: Outcome | null): void {
     this._message = message;
-    this._changes.emit();
+    this._guardChanges.emit();
   }
 
   private _message: Outcome | null = null;
   private readonly _model: ICredentialsModel;
+  private _unguarded: readonly IUnguarded[] = NONE;
+  private readonly _guards: IGuardModel | null;
+  private readonly _guard: Widget;
   private readonly _registries: Widget;
+  // What the credentials are drawn from, and what the rest is.
   private readonly _changes = new Signal<this, void>(this);
+  private readonly _guardChanges = new Signal<this, void>(this);
 }
 
 /**
@@ -193,6 +260,7 @@ export namespace CredentialsPanel {
    */
   export interface IOptions {
     readonly commands: CommandRegistry;
+    readonly guards: IGuardModel | null;
     readonly model: ICredentialsModel;
     readonly translator: ITranslator;
   }

@@ -105,6 +105,13 @@ export interface IPod {
 }
 
 /**
+ * The part of the answer of `redaction` that is shown: each part of a rule's name in plain words.
+ */
+export interface IRedaction {
+  readonly rules: readonly { readonly rule: string; readonly text: string }[];
+}
+
+/**
  * The server extension is not there: the server knows no such endpoint.
  */
 export class ServerExtensionMissing extends Error {
@@ -198,6 +205,18 @@ export async function requestPod(
 ): Promise<IPod | null> {
   const answer = await getOptional<IPod>('pod', settings);
   return answer && { ...answer, notes: answer.notes ?? [] };
+}
+
+/**
+ * Ask how values are masked; `null` where the server has no such endpoint.
+ *
+ * @throws ServerUnreachable, RequestFailed, UnexpectedAnswer
+ */
+export async function requestRedaction(
+  settings: ServerConnection.ISettings
+): Promise<IRedaction | null> {
+  const answer = await getOptional<IRedaction>('redaction', settings);
+  return answer && { rules: answer.rules ?? [] };
 }
 
 async function getOptional<T>(

@@ -4,7 +4,7 @@
 import { Token } from '@lumino/coreutils';
 import type { ISignal } from '@lumino/signaling';
 
-import type { IPod, IRegistries, ISecrets } from './request';
+import type { IPod, IRedaction, IRegistries, ISecrets } from './request';
 
 /**
  * The IDs of the commands.
@@ -73,6 +73,11 @@ export interface IInventory {
   readonly pod: IPod | null;
 
   /**
+   * How values are masked; `null` where the server does not tell.
+   */
+  readonly redaction: IRedaction | null;
+
+  /**
    * What the server could not say of the registries and the pod; the secrets are listed all the same.
    */
   readonly failures: readonly IFailure[];
@@ -137,4 +142,97 @@ export interface ICredentialsModel {
 export const ICredentialsModel = new Token<ICredentialsModel>(
   'kfsecrets-ext:ICredentialsModel',
   'The credentials that are mounted in this notebook: names and places, never values.'
+);
+
+/**
+ * What a kernel's guard is.
+ *
+ * `unguarded`: the kernel announces none; `silent`: the kernel has not answered yet.
+ */
+export type GuardState = 'on' | 'off' | 'failed' | 'unguarded' | 'silent';
+
+/**
+ * A key whose value is not looked for in outputs.
+ */
+export interface IUnguarded {
+  readonly secret: string;
+  readonly key: string;
+  readonly reason: 'short' | 'common' | 'public';
+}
+
+/**
+ * What was masked in a kernel's messages, and how often.
+ */
+export interface IMask {
+  /**
+   * Secret and key.
+   */
+  readonly label: string;
+
+  /**
+   * The rule that found it, as the kernel calls it.
+   */
+  readonly rule: string;
+
+  readonly count: number;
+
+  /**
+   * When it was masked for the last time.
+   */
+  readonly last: Date;
+}
+
+/**
+ * The guard of one kernel. All text in it is the kernel's own, and may be anything.
+ */
+export interface IGuard {
+  /**
+   * The name of the notebook or console.
+   */
+  readonly document: string;
+
+  readonly state: GuardState;
+
+  /**
+   * Why it is off or failed; `null` where the kernel gives no reason.
+   */
+  readonly reason: string | null;
+
+  /**
+   * The kernel's language; empty where it is not known.
+   */
+  readonly language: string;
+
+  /**
+   * The keys whose values are not looked for.
+   */
+  readonly unguarded: readonly IUnguarded[];
+
+  /**
+   * What was masked since the kernel started or the page was opened, the latest first.
+   */
+  readonly masked: readonly IMask[];
+}
+
+/**
+ * The guards of the kernels that are open.
+ */
+export interface IGuardModel {
+  /**
+   * The guard of the current notebook's or console's kernel; `null` where there is none.
+   */
+  readonly current: IGuard | null;
+
+  /**
+   * Emitted when the above has changed.
+   */
+  readonly changed: ISignal<IGuardModel, void>;
+}
+
+/**
+ * The token of the guard model.
+ */
+export const IGuardModel = new Token<IGuardModel>(
+  'kfsecrets-ext:IGuardModel',
+  'Whether the kernels that are open mask the values of credentials in what they send.'
 );

@@ -9,18 +9,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def write_notebook(path: Path, *cells: dict[str, Any], language: str = "python") -> None:
-    """Write a notebook of these cells, for a Python kernel or for none that is here."""
-    kernel = (
-        {"name": "python3", "display_name": "Python 3", "language": "python"}
-        if language == "python"
-        else {"name": language, "display_name": language, "language": language}
-    )
+def write_notebook(
+    path: Path, *cells: dict[str, Any], language: str = "python", kernel: str | None = None
+) -> None:
+    """Write a notebook of these cells, for a Python kernel, another one, or none that is here."""
+    name = kernel or ("python3" if language == "python" else language)
     mime_type = {"python": "text/x-ipython", "R": "text/x-r-source"}[language]
     notebook = {
         "cells": list(cells),
         "metadata": {
-            "kernelspec": kernel,
+            "kernelspec": {"name": name, "display_name": name, "language": language},
             "language_info": {"name": language, "mimetype": mime_type},
         },
         "nbformat": 4,

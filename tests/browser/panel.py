@@ -75,6 +75,21 @@ class Panel:
         """The button that copies a registry's snippet."""
         return self._action(f"Copy code for registry {name}")
 
+    @property
+    def guard(self) -> Locator:
+        """What the panel says of the kernel's guard."""
+        return self.region.get_by_role("region", name="Guard", exact=True)
+
+    @property
+    def masked(self) -> Locator:
+        """The rows of what was masked."""
+        return self.region.get_by_role("list", name="Masked lately", exact=True).locator("> li")
+
+    @property
+    def unguarded(self) -> Locator:
+        """The rows of the keys that are not masked by value."""
+        return self.region.get_by_role("list", name="Not masked by value").locator("> li")
+
     def registries(self, path: object) -> Locator:
         """The rows of a Docker configuration file's registries."""
         return self.region.get_by_role("list", name=f"Registries of {path}", exact=True).locator(
@@ -107,7 +122,9 @@ class Panel:
     def execute(self, command: str, **arguments: Any) -> None:
         """Run a command of the application, as a menu would."""
         self.page.evaluate(
-            "([command, args]) => window.jupyterapp.commands.execute(command, args)",
+            """async ([command, args]) => {
+              await window.jupyterapp.commands.execute(command, args);
+            }""",
             [command, arguments],
         )
 

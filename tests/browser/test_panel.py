@@ -196,9 +196,14 @@ def test_side_follows_the_settings(lab: Notebook, opened: Panel) -> None:
         opened.page.reload()
         opened.open()
         expect(opened.credentials).to_have_count(2)
-        right = opened.region.bounding_box()
-        assert right is not None
-        assert right["x"] > left["x"] + left["width"]
+        # It moves when the settings have come, which may be after it was first shown.
+        opened.page.wait_for_function(
+            """edge => {
+              const panel = document.getElementById('kfsecrets-ext-panel');
+              return panel !== null && panel.getBoundingClientRect().x > edge;
+            }""",
+            arg=left["x"] + left["width"],
+        )
     finally:
         opened.page.evaluate(
             "() => window.jupyterapp.serviceManager.settings.save('kfsecrets-ext:plugin', '{}')"

@@ -44,6 +44,24 @@ def test_empty_pod_says_how_credentials_come(serve: Serve, panel: Panel) -> None
     expect(panel.keys("first")).to_have_count(1)
 
 
+def test_a_secret_that_a_poddefault_awaits_is_declared_and_not_granted_yet(
+    serve: Serve, panel: Panel
+) -> None:
+    server, pod = serve({})
+    # kubelet: the volume of an optional Secret that does not exist has a generation, and no keys
+    pod.mount("later", {})
+    pod.describe({"poddefault.admission.kubeflow.org/poddefault-later": "1"})
+    panel.page.goto(f"{server.url}lab?reset")
+    panel.open()
+    expect(panel.credential("later")).to_contain_text("Declared, not granted yet")
+    expect(panel.credential("later")).to_contain_text("PodDefault later")
+    pod.mount("later", {"token": "abcdefgh"})
+    panel.refresh.click()
+    expect(panel.keys("later")).to_have_count(1)
+    expect(panel.credential("later")).not_to_contain_text("not granted yet")
+    expect(panel.credential("later")).to_contain_text("Ready")
+
+
 def test_unreachable_server_is_an_error_that_leaves_the_list(lab: Notebook, panel: Panel) -> None:
     panel.page.goto(f"{lab.jupyter.url}lab?reset")
     panel.open()

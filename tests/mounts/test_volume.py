@@ -138,8 +138,12 @@ def test_reading_starts_anew_when_the_generation_vanishes(
     assert read_all(tmp_path).values == {"a": b"3", "b": b"3"}
 
 
+@pytest.mark.parametrize("look", [lambda root: read_all(root).values, keys])
 def test_listing_of_a_half_deleted_generation_is_not_taken(
-    volume: Rotate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    look: Callable[[Path], dict[str, object]],
+    volume: Rotate,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     volume({"a": b"1", "b": b"1"})
     scan = os.scandir
@@ -152,6 +156,7 @@ def test_listing_of_a_half_deleted_generation_is_not_taken(
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", rotate_before_the_scan)
+    assert sorted(look(tmp_path)) == ["a", "b", "c"]
     assert read_all(tmp_path).values == {"a": b"2", "b": b"2", "c": b"2"}
 
 
@@ -187,6 +192,70 @@ def test_plain_directory_is_read_as_it_is(tmp_path: Path) -> None:
     assert keys(tmp_path) == {"foo": "ready", "link": "ready", "nested/deep": "ready"}
     assert read(tmp_path, "link") == b"bar"
     assert read_all(tmp_path).values == {"foo": b"bar", "link": b"bar", "nested/deep": b"x"}
+
+
+def test_only_names_at_the_top_are_the_writers_own(tmp_path: Path) -> None:
+    nested = tmp_path / "secret" / "nested"
+    nested.mkdir(parents=True)
+    (nested / "..key").write_bytes(b"a key")
+    assert keys(tmp_path) == {"nested/..key": "ready"}
+    assert read_all(tmp_path).values == {"nested/..key": b"a key"}
+
+
+def test_link_to_a_directory_is_one_unreadable_key(tmp_path: Path) -> None:
+    plain = tmp_path / "secret"
+    (plain / "nested").mkdir(parents=True)
+    (plain / "nested" / "key").write_bytes(b"1")
+    (plain / "link").symlink_to("nested")
+    assert keys(tmp_path) == {"link": "unreadable", "nested/key": "ready"}
+    snapshot = read_all(tmp_path)
+    assert snapshot.values == {"nested/key": b"1"}
+    assert isinstance(snapshot.errors["link"], SecretUnreadable)
+
+
+def test_directory_that_becomes_a_link_meanwhile_is_not_followed_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = tmp_path / "secret"
+    for name, value in {"outside": b"never", "secret/nested": b"fine"}.items():
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "key").write_bytes(value)
+    (plain / "first").write_bytes(b"1")
+    opened = os.open
+
+    def exchange_before_a_file_is_opened(path: str, *rest: object, **more: object) -> int:
+        if path == "first":
+            (plain / "nested").rename(tmp_path / "moved")
+            (plain / "nested").symlink_to("../outside")
+        return opened(path, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", exchange_before_a_file_is_opened)
+    snapshot = read_all(tmp_path)
+    assert snapshot.values == {"first": b"1"}
+    assert isinstance(snapshot.errors["nested/key"], SecretUnreadable)
+
+
+def test_walk_of_any_tree_ends(tmp_path: Path) -> None:
+    deepest = tmp_path / "secret"
+    for _ in range(40):
+        deepest /= "d"
+    deepest.mkdir(parents=True)
+    for directory in (deepest, *deepest.parents[:40]):
+        (directory / "key").touch()
+    found = keys(tmp_path)
+    assert sorted(found) == sorted(read_all(tmp_path).values)
+    assert len(found) == 17
+    assert max(name.count("/") for name in found) == 16
+
+
+@pytest.mark.slow
+def test_no_more_keys_are_listed_than_a_secret_can_have(tmp_path: Path) -> None:
+    plain = tmp_path / "secret"
+    plain.mkdir()
+    for number in range(20_010):
+        os.close(os.open(plain / str(number), os.O_CREAT | os.O_WRONLY, 0o644))
+    assert len(keys(tmp_path)) == 20_000
+    assert len(read_all(tmp_path).values) == 20_000
 
 
 def test_change_of_a_plain_directory_is_listed(tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ import pytest
 Run = Callable[..., str]
 
 FLOOR = ("jupyterlab==4.2.*", "notebook==7.2.*", "ipykernel>=6.29")
-SUITES = ("test_panel.py", "test_insert.py", "test_notebook.py", "test_kubeflow.py")
+SUITES = (
+    *("test_panel.py", "test_insert.py", "test_notebook.py", "test_kubeflow.py"),
+    "test_guard.py",
+)
 
 
 @pytest.fixture(scope="module")

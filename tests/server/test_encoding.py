@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timezone
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kfsecrets_ext.inventory import Inventory, Key, MountReport, Secret
@@ -29,11 +29,13 @@ def tuples(of: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, ...
 SECRETS = st.builds(Secret, ANY, STATES, OPTIONAL, OPTIONAL, tuples(MOUNTS), tuples(KEYS))
 
 
+@settings(deadline=None)
 @given(st.builds(Inventory, tuples(SECRETS), tuples(ANY), tuples(ANY)))
 def test_the_text_is_that_of_the_model(inventory: Inventory) -> None:
     assert encode_inventory(inventory) == encode(inventory.to_json())
 
 
+@settings(deadline=None)
 @given(st.dictionaries(ANY, OPTIONAL))
 def test_strict_readers_can_read_whatever_a_file_is_named(body: dict[str, str | None]) -> None:
     encoded = encode(body).decode("utf-8", "strict")

@@ -18,7 +18,7 @@ from servers import ROOT, Answer, Server, quote
 pytestmark = pytest.mark.slow
 
 API = "kfsecrets/api/v1"
-ENDPOINTS = ("secrets", "secrets/test-secret", "registries", "pod")
+ENDPOINTS = ("secrets", "secrets/test-secret", "registries", "redaction", "pod")
 
 Conforms = Callable[[str, Answer], Any]
 Serve = Callable[..., Server]
@@ -102,6 +102,21 @@ def test_registries_names_files_and_registries(server: Server, conforms: Conform
     assert kinds["quay.io"] == "token"
     assert kinds["1.dkr.ecr.eu-west-1.amazonaws.com"] == "helper"
     assert "invalid" in {file["state"] for file in files}
+
+
+def test_redaction_says_how_values_are_masked(server: Server, conforms: Conforms) -> None:
+    body = conforms("/redaction", server.get(f"{API}/redaction"))
+    assert body["marker"] == "[redacted:<secret>/<key>]"
+    assert [(one["from"], one["to"]) for one in body["sizes"]] == [
+        (8, None),
+        (5, 7),
+        (2, 4),
+        (1, 1),
+    ]
+    rules = {one["rule"]: one["text"] for one in body["rules"]}
+    assert rules["base64"] == "in base64"
+    assert "*.crt" in body["public"]
+    assert "/etc/kfsecrets/guard.json" in body["policy"]["places"]
 
 
 def test_pod_tells_who_it_is(server: Server, conforms: Conforms) -> None:

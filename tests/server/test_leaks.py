@@ -72,7 +72,8 @@ def answers(pod: Any) -> Iterator[dict[str, str]]:
 def asked(server: Server) -> dict[str, str]:
     """Ask for everything there is, and for what is not."""
     names = [one["name"] for one in server.get(f"{API}/secrets").json()["secrets"]]
-    paths = ["secrets", "registries", "pod", "secrets/absent", "secrets/..", "secrets/%FF", "x"]
+    paths = ["secrets", "registries", "redaction", "pod"]
+    paths += ["secrets/absent", "secrets/..", "secrets/%FF", "x"]
     paths += [f"secrets/{quote(name)}" for name in names]
     result = {}
     for path in paths:

@@ -93,7 +93,7 @@ def test_requests_made_from_the_description_get_what_it_says(
         text=True,
     )
     assert done.returncode == 0, done.stdout
-    assert "4 selected" in done.stdout, done.stdout
+    assert "5 selected" in done.stdout, done.stdout
 
 
 @pytest.mark.slow

@@ -41,6 +41,7 @@ describe('CredentialsModel', () => {
       secrets: server.answers['secrets'],
       registries: REGISTRIES,
       pod: POD,
+      redaction: null,
       failures: []
     });
   });

@@ -1,12 +1,18 @@
 import { nullTranslator } from '@jupyterlab/translation';
 import { CommandRegistry } from '@lumino/commands';
 import { MessageLoop } from '@lumino/messaging';
+import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 import { act, fireEvent, screen, within } from '@testing-library/react';
 
 import { CredentialsModel } from '../model';
 import { CredentialsPanel } from '../panel';
-import { CommandIDs } from '../tokens';
+import {
+  CommandIDs,
+  type IGuard,
+  type IGuardModel,
+  type IMask
+} from '../tokens';
 import {
   FakeServer,
   POD,
@@ -18,7 +24,29 @@ import {
   secrets
 } from './server';
 
+/**
+ * The guard of a kernel that the test speaks for.
+ */
+class FakeGuards implements IGuardModel {
+  readonly changed = new Signal<this, void>(this);
+  current: IGuard | null = null;
+
+  say(fields: Partial<IGuard>): void {
+    this.current = {
+      document: 'work.ipynb',
+      state: 'on',
+      reason: null,
+      language: 'python',
+      unguarded: [],
+      masked: [],
+      ...fields
+    };
+    this.changed.emit();
+  }
+}
+
 describe('CredentialsPanel', () => {
+  let known: IGuardModel | null;
   let server: FakeServer;
   let model: CredentialsModel;
   let commands: CommandRegistry;
@@ -45,6 +73,7 @@ describe('CredentialsPanel', () => {
       registries: REGISTRIES,
       pod: POD
     };
+    known = null;
     time = 0;
     model = new CredentialsModel(server.settings, () => time);
     commands = new CommandRegistry();
@@ -75,6 +104,7 @@ describe('CredentialsPanel', () => {
     await act(async () => {
       panel = new CredentialsPanel({
         commands,
+        guards: known,
         model,
         translator: nullTranslator
       });
@@ -108,6 +138,7 @@ describe('CredentialsPanel', () => {
   it('asks the server when it is shown, not before', async () => {
     panel = new CredentialsPanel({
       commands,
+      guards: known,
       model,
       translator: nullTranslator
     });
@@ -292,6 +323,203 @@ describe('CredentialsPanel', () => {
     expect(entries('/c/config.json')).toEqual([
       ['helper.example', 'Not used: /b/config.json comes first', null]
     ]);
+  });
+
+  it.each([
+    ['https://index.docker.io/v1/', 'docker.io', true],
+    ['registry-1.docker.io', 'https://index.docker.io/v1', true],
+    ['https://ghcr.io', 'ghcr.io', true],
+    ['ghcr.io', 'https://ghcr.io/v2/', true],
+    ['docker.io/team', 'docker.io', false],
+    ['docker.io', 'quay.io', false],
+    ['notdocker.io', 'docker.io', false],
+    ['ghcr.io/team', 'ghcr.io/other', false]
+  ])('takes %s and %s for one registry: %s', async (first, second, same) => {
+    server.answers['registries'] = {
+      files: [
+        file('/a/config.json', registry(first, 'static')),
+        file('/b/config.json', registry(second, 'static'))
+      ],
+      notes: []
+    };
+    await show();
+    const entry = screen.getByRole('list', {
+      name: 'Registries of /b/config.json'
+    });
+    expect(entry.textContent?.includes('Not used: /a/config.json')).toBe(same);
+  });
+
+  describe('with a kernel', () => {
+    let guards: FakeGuards;
+    const last = new Date(2026, 10, 25, 14, 3, 5);
+    const mask = (label: string, rule: string, count = 1): IMask => ({
+      label,
+      rule,
+      count,
+      last
+    });
+    const line = (): HTMLElement =>
+      screen.getByRole('region', { name: 'Guard' });
+    const say = async (fields: Partial<IGuard>): Promise<void> => {
+      await act(async () => guards.say(fields));
+      await settled();
+    };
+
+    beforeEach(() => {
+      guards = new FakeGuards();
+      known = guards;
+    });
+
+    it('says nothing of a guard until there is one', async () => {
+      await show();
+      expect(screen.queryByRole('region', { name: 'Guard' })).toBeNull();
+      await say({});
+      expect(line().textContent).toContain('Guard on');
+      expect(line().textContent).toContain('work.ipynb');
+      guards.current = null;
+      await act(async () => guards.changed.emit());
+      expect(screen.queryByRole('region', { name: 'Guard' })).toBeNull();
+    });
+
+    it.each<[Partial<IGuard>, string[]]>([
+      [
+        { state: 'off', reason: '/etc/kfsecrets/guard.json says so.' },
+        [
+          'Guard off by the administrator',
+          'guard.json',
+          'stays in the notebook'
+        ]
+      ],
+      [
+        { state: 'failed', reason: 'No index could be built.' },
+        ['Guard failed', 'No index could be built.']
+      ],
+      [{ state: 'failed' }, ['Guard failed', 'Restart the kernel']],
+      [
+        { state: 'unguarded' },
+        ['This kernel is not guarded', 'is not in its environment']
+      ],
+      [
+        { state: 'unguarded', language: 'R' },
+        ['This kernel is not guarded', 'Only Python kernels are']
+      ],
+      [
+        { reason: 'guard.json cannot be read. The guard is on.' },
+        ['Guard on', 'guard.json cannot be read.']
+      ],
+      [{ state: 'silent' }, ['The kernel has not answered yet']]
+    ])('says of %j: %s', async (fields, words) => {
+      await show();
+      await say(fields);
+      for (const word of words) {
+        expect(line().textContent).toContain(word);
+      }
+    });
+
+    it('lists what was masked, in words, as long as there is something', async () => {
+      server.answers['redaction'] = {
+        rules: [
+          { rule: 'value', text: 'the value' },
+          { rule: 'base64', text: 'in base64' }
+        ]
+      };
+      await show();
+      await say({});
+      expect(screen.queryByRole('heading', { name: 'Guard' })).toBeNull();
+      await say({
+        masked: [
+          mask('aws/key', 'value, base64, new', 2),
+          mask('test-secret/foo', 'value')
+        ]
+      });
+      const items = within(
+        screen.getByRole('list', { name: 'Masked lately' })
+      ).getAllByRole('listitem');
+      expect(items.map(({ textContent }) => textContent)).toEqual([
+        `aws/key2 timesthe value, in base64, new; last at ${last.toLocaleTimeString()}`,
+        `test-secret/foo1 timethe value; last at ${last.toLocaleTimeString()}`
+      ]);
+      await say({});
+      expect(screen.queryByRole('list', { name: 'Masked lately' })).toBeNull();
+    });
+
+    it('says the rules as the kernel does where the server has no words', async () => {
+      await show();
+      await say({
+        masked: [mask('a/b', 'hex')]
+      });
+      expect(
+        screen.getByRole('list', { name: 'Masked lately' }).textContent
+      ).toContain('hex; last at');
+    });
+
+    it('shows keys that are not masked by value, and at the keys too', async () => {
+      await show();
+      await say({
+        unguarded: [
+          { secret: 'test-secret', key: 'foo', reason: 'short' },
+          { secret: 'database', key: 'password', reason: 'common' },
+          { secret: 'test-secret', key: 'a\nb', reason: 'public' }
+        ]
+      });
+      expect(
+        screen.getByRole('list', { name: 'Not masked by value' }).textContent
+      ).toBe(
+        'test-secret/fooToo short to be masked in outputs' +
+          'database/passwordToo common to be masked in outputs'
+      );
+      expect(row('database').textContent).toContain('Too common');
+      const keys = screen.getByRole('list', { name: 'Keys of test-secret' });
+      const [odd, foo] = within(keys).getAllByRole('listitem').reverse();
+      expect(foo?.textContent).toContain('Too short to be masked in outputs');
+      expect(odd?.textContent).toContain('Public, and not masked in outputs');
+      await say({ state: 'silent' });
+      expect(row('database').textContent).not.toContain('Too common');
+    });
+
+    it('has no list of keys that are public by intention', async () => {
+      await show();
+      await say({
+        unguarded: [{ secret: 'test-secret', key: 'foo', reason: 'public' }]
+      });
+      expect(screen.queryByRole('heading', { name: 'Guard' })).toBeNull();
+      expect(row('test-secret').textContent).toContain('Public');
+    });
+
+    it('does not draw the credentials anew for each mask', async () => {
+      await show();
+      await say({});
+      const list = screen.getByRole('list', { name: 'Credentials' });
+      const changes: MutationRecord[] = [];
+      const observer = new MutationObserver(more => changes.push(...more));
+      observer.observe(list, { subtree: true, childList: true });
+      let drawn = 0;
+      jest.spyOn(model, 'filter', 'get').mockImplementation(() => {
+        drawn += 1;
+        return '';
+      });
+      const before = guards.current?.unguarded ?? [];
+      await say({ unguarded: before, masked: [mask('a/b', 'hex')] });
+      // The header draws itself, and says how many match.
+      expect(drawn).toBeLessThanOrEqual(2);
+      expect(changes).toEqual([]);
+      observer.disconnect();
+    });
+
+    it('never takes what a kernel says for markup', async () => {
+      const markup = '<img src=x onerror="document.title = \'owned\'">\u202e';
+      await show();
+      await say({
+        state: 'failed',
+        reason: markup,
+        document: markup,
+        unguarded: [{ secret: markup, key: markup, reason: 'short' }],
+        masked: [mask(markup, markup)]
+      });
+      expect(document.querySelector('img')).toBeNull();
+      expect(document.body.textContent).not.toContain('\u202e');
+      expect(document.body.textContent).toContain('<img src=x');
+    });
   });
 
   it('has no buttons for commands that are disabled', async () => {

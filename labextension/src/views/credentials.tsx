@@ -12,8 +12,9 @@ import * as React from 'react';
 import { type IMatch, matches } from '../model';
 import type { IKey, IMount, ISecret } from '../request';
 import { type IKeyQuery, keySnippet, printable } from '../snippet';
-import type { ICredentialsModel, IInventory } from '../tokens';
+import type { ICredentialsModel, IInventory, IUnguarded } from '../tokens';
 import { type IActions, SnippetButtons } from './actions';
+import { describeUnguarded } from './guard';
 import { Failure, MissingServer, NoMatch, Nothing, explain } from './messages';
 import { StateBadge } from './state';
 
@@ -27,10 +28,12 @@ export const UNFOLDED_KEYS = 30;
  */
 export function Credentials(props: {
   model: ICredentialsModel;
+  /** What the current kernel does not look for in outputs. */
+  unguarded: readonly IUnguarded[];
   actions: IActions<IKeyQuery>;
   trans: TranslationBundle;
 }): JSX.Element {
-  const { model, actions, trans } = props;
+  const { model, unguarded, actions, trans } = props;
   const { error, filter, inventory, phase } = model;
   const retry = (): void => void model.refresh();
   if (phase === 'missing-server') {
@@ -70,6 +73,7 @@ export function Credentials(props: {
             <Credential
               key={match.secret.name}
               match={match}
+              unguarded={unguarded}
               unfolded={unfolded}
               actions={actions}
               trans={trans}
@@ -84,11 +88,12 @@ export function Credentials(props: {
 
 function Credential(props: {
   match: IMatch;
+  unguarded: readonly IUnguarded[];
   unfolded: boolean;
   actions: IActions<IKeyQuery>;
   trans: TranslationBundle;
 }): JSX.Element {
-  const { match, unfolded, actions, trans } = props;
+  const { match, unguarded, unfolded, actions, trans } = props;
   const { secret, keys, byKey } = match;
   const [chosen, choose] = React.useState<boolean | null>(null);
   const open = byKey || (chosen ?? unfolded);
@@ -123,7 +128,13 @@ function Credential(props: {
         {open && (
           <>
             <Others mounts={others} trans={trans} />
-            <Keys secret={secret} keys={keys} actions={actions} trans={trans} />
+            <Keys
+              secret={secret}
+              keys={keys}
+              unguarded={unguarded}
+              actions={actions}
+              trans={trans}
+            />
           </>
         )}
       </div>
@@ -181,10 +192,11 @@ function Others(props: {
 function Keys(props: {
   secret: ISecret;
   keys: readonly IKey[];
+  unguarded: readonly IUnguarded[];
   actions: IActions<IKeyQuery>;
   trans: TranslationBundle;
 }): JSX.Element {
-  const { secret, keys, actions, trans } = props;
+  const { secret, keys, unguarded, actions, trans } = props;
   if (keys.length === 0) {
     return <p className="jp-KfSecrets-noKeys">{trans.__('No keys')}</p>;
   }
@@ -198,6 +210,9 @@ function Keys(props: {
           key={`${key.name}\n${key.kind}\n${key.path ?? key.variable ?? ''}`}
           secret={secret.name}
           entry={key}
+          unguarded={unguarded.find(
+            each => each.secret === secret.name && each.key === key.name
+          )}
           actions={actions}
           trans={trans}
         />
@@ -209,10 +224,11 @@ function Keys(props: {
 function Key(props: {
   secret: string;
   entry: IKey;
+  unguarded: IUnguarded | undefined;
   actions: IActions<IKeyQuery>;
   trans: TranslationBundle;
 }): JSX.Element {
-  const { secret, entry, actions, trans } = props;
+  const { secret, entry, unguarded, actions, trans } = props;
   const name = printable(entry.name);
   const query = { name: secret, key: entry.name };
   const origin =
@@ -248,6 +264,11 @@ function Key(props: {
       </div>
       {origin && <p className="jp-KfSecrets-muted">{origin}</p>}
       {entry.reason && <p className="jp-KfSecrets-reason">{entry.reason}</p>}
+      {unguarded && (
+        <p className="jp-KfSecrets-reason">
+          {describeUnguarded(unguarded, trans)}
+        </p>
+      )}
     </li>
   );
 }

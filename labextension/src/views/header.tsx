@@ -1,24 +1,26 @@
 /**
- * The top of the panel: the pod, the filter, the refresh button, and what a screen reader is told.
+ * The top of the panel: the filter, the refresh button, the pod, the guard, and what a screen reader is told.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { InputGroup, refreshIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { matches } from '../model';
-import type { ICredentialsModel, Outcome } from '../tokens';
+import type { ICredentialsModel, IGuard, Outcome } from '../tokens';
+import { GuardLine } from './guard';
 
 /**
  * The top of the panel.
  */
 export function Header(props: {
   model: ICredentialsModel;
+  guard: IGuard | null;
   message: Outcome | null;
   onFilter: (filter: string) => void;
   onRefresh: () => void;
   trans: TranslationBundle;
 }): JSX.Element {
-  const { model, message, onFilter, onRefresh, trans } = props;
+  const { model, guard, message, onFilter, onRefresh, trans } = props;
   const { filter, inventory, refreshing } = model;
   return (
     <div className="jp-KfSecrets-header">
@@ -50,6 +52,7 @@ export function Header(props: {
         </button>
       </div>
       {inventory?.pod && describePod(inventory.pod, trans)}
+      {guard && <GuardLine guard={guard} trans={trans} />}
       <div role="status" className="jp-KfSecrets-hidden">
         {refreshing
           ? trans.__('Refreshing…')

@@ -164,11 +164,33 @@ function precedence(
 ): { readonly path: string; readonly answers: boolean } | null {
   const having = (...kinds: readonly IRegistry['kind'][]) =>
     earlier.find(({ registries }) =>
-      registries.some(each => each.name === name && kinds.includes(each.kind))
+      registries.some(
+        each =>
+          canonical(each.name) === canonical(name) && kinds.includes(each.kind)
+      )
     );
   const answering = having('static', 'token', 'invalid');
   const file = answering ?? having('helper');
   return file ? { path: file.path, answers: file === answering } : null;
+}
+
+// The hosts that are Docker Hub.
+const HUB = /^(?:index[.]|registry-1[.])?docker[.]io$/;
+
+/**
+ * The host and the path that an entry is for: with a scheme or without, and under whichever of
+ * Docker Hub's names, it is the same.
+ */
+function canonical(name: string): string {
+  const [host = '', ...path] = name
+    .replace(/^[a-z][a-z0-9+.-]*:[/][/]/i, '')
+    .replace(/[?#].*$/s, '')
+    .split('/')
+    .filter((part, index) => part || index === 0);
+  if (path[0] === 'v1' || path[0] === 'v2') {
+    path.shift();
+  }
+  return [HUB.test(host) ? 'docker.io' : host, ...path].join('/');
 }
 
 function describe(registry: IRegistry, trans: TranslationBundle): string {
