@@ -31,6 +31,7 @@ STAMPS = VENV / ".prepared"
 FRONT_END = ROOT / "labextension"
 BUILT = ROOT / "kfsecrets_ext" / "labextension"
 LINK = VENV / "share" / "jupyter" / "labextensions" / "kfsecrets-ext"
+HOOK = ("hook.py", "hook.pth", "hook.start", "closed.py")
 GO_MOD = ROOT / "tests" / "platform" / "go.mod"
 
 
@@ -131,7 +132,11 @@ def steps(purpose: str) -> list[Step]:
         ),
         Step(
             "project",
-            (project, ROOT / "jupyter-config", ROOT / "install.json", FRONT_END / "package.json"),
+            (
+                *(project, ROOT / "jupyter-config", ROOT / "install.json"),
+                FRONT_END / "package.json",
+                *(ROOT / "kfsecrets_ext" / "kernel" / part for part in HOOK),
+            ),
             (
                 BIN / "jupyter-kfsecrets",
                 VENV / "etc/jupyter/jupyter_server_config.d/kfsecrets_ext.json",

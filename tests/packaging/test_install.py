@@ -20,7 +20,7 @@ def image(uv: Run, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     uv(
         *("pip", "install", "--quiet", "--python", environment / "bin" / "python"),
         *("--constraints", root / "requirements" / "dev.txt"),
-        *("jupyterlab", "notebook", "ipywidgets", "kubernetes", "PyYAML"),
+        *("jupyterlab", "notebook", "ipywidgets", "kubernetes", "PyYAML", "ahocorasick_rs"),
     )
     return environment
 
@@ -42,6 +42,9 @@ def test_installed_means_enabled_and_uninstalled_means_gone(
     added = contents(image) - before
     assert Path("etc/jupyter/jupyter_server_config.d/kfsecrets_ext.json") in added
     assert Path("bin/jupyter-kfsecrets") in added
+    hook = ("_kfsecrets_guard.py", "_kfsecrets_guard.pth", "_kfsecrets_guard.start")
+    beside_the_packages = {path.name for path in added if path.parent.name == "site-packages"}
+    assert {*hook, "_kfsecrets_closed.py"} <= beside_the_packages
 
     server = run(image / "bin" / "jupyter", "server", "extension", "list")
     assert re.search(r"kfsecrets_ext.*enabled", server), server

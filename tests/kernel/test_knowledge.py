@@ -1,0 +1,149 @@
+"""What the guard knows in a pod: each kind of mount, and that it costs nothing to look again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rig.kubelet import Kubelet
+from rig.pod import CsiVolume, Pod, SecretVolume, SubPath
+
+from kfsecrets_ext.kernel.knowledge import Knowledge
+from kfsecrets_ext.kernel.watch import Watch
+from kfsecrets_ext.redaction import Redactor
+
+pytestmark = pytest.mark.platform
+
+CHECKOUT = Path(__file__).parents[2]
+
+LOOK = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from kfsecrets_ext.kernel.knowledge import Knowledge
+from kfsecrets_ext.redaction import Redactor
+
+redactor = Redactor()
+knowledge = Knowledge(redactor)
+knowledge.start()
+for line in sys.stdin:
+    knowledge.refresh()
+    print(redactor.redact(line), end="", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_each_kind_of_mount_is_known_and_followed(make_pod: Callable[..., Pod]) -> None:
+    secret = SecretVolume("one", {"a": "first-a-R5vT2w", "b": "first-b-R5vT2w"}, "/secret/one")
+    items = {"key": "deep/in/it"}
+    nested = SecretVolume("nested", {"key": "nested-R5vT2w-x"}, "/opt/nested", items=items)
+    whole = SecretVolume("file", {"key": "single-R5vT2w-x"}, None)
+    optional = SecretVolume("later", None, "/secret/later", optional=True)
+    csi = CsiVolume("csi", {"key": "by-driver-R5vT2w"}, "/secret/csi")
+    single = SubPath("file", "key", "/opt/app/key")
+    pod = make_pod([secret, nested, whole, single, optional, csi])
+    process = pod.start(
+        [sys.executable, "-c", LOOK, str(CHECKOUT)], stdin=-1, stdout=-1, text=True, bufsize=1
+    )
+
+    def redacted(text: str) -> str:
+        process.stdin.write(f"{text}\n")
+        return str(process.stdout.readline()).removesuffix("\n")
+
+    assert redacted("first-a-R5vT2w, first-b-R5vT2w") == "[redacted:one/a], [redacted:one/b]"
+    assert redacted("nested-R5vT2w-x") == "[redacted:nested/deep/in/it]"
+    assert redacted("single-R5vT2w-x") == "[redacted:key/key]"
+    assert redacted("by-driver-R5vT2w") == "[redacted:csi/key]"
+    token = pod.in_container("/run/secrets/kubernetes.io/serviceaccount/token").read_text()
+    assert redacted(token) == "[redacted:service-account/token]"
+    for number in range(3):
+        value = f"rotated-{number}-R5vT2w"
+        assert redacted(value) == value
+        pod.rotate("one", {"a": value})
+        assert redacted(value) == "[redacted:one/a]"
+    pod.rotate("later", {"key": "came-later-R5vT2w"})
+    assert redacted("came-later-R5vT2w") == "[redacted:later/key]"
+    (pod.on_node("csi") / "new").write_text("new-by-driver-R5vT2w")
+    assert redacted("new-by-driver-R5vT2w") == "[redacted:csi/new]"
+    assert redacted("first-a-R5vT2w") == "[redacted:one/a]"
+    process.stdin.close()
+
+
+@pytest.mark.parametrize("inotify", [True, False])
+def test_without_inotify_rotations_are_followed_all_the_same(
+    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inotify: bool
+) -> None:
+    _pod(tmp_path, monkeypatch)
+    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "first-R5vT2w-x"})
+    redactor = Redactor()
+    knowledge = Knowledge(redactor, Watch(inotify=inotify))
+    knowledge.start()
+    knowledge.refresh()
+    for number in range(5):
+        kubelet.write_secret(tmp_path / "secret" / "one", {"key": f"rotated-{number}-R5vT2w"})
+        knowledge.refresh()
+        assert redactor.redact(f"rotated-{number}-R5vT2w") == "[redacted:one/key]"
+    knowledge.after_fork()
+
+
+def test_an_interrupt_while_it_learns_loses_no_rotation(
+    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _pod(tmp_path, monkeypatch)
+    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "first-R5vT2w-x"})
+    redactor = Redactor()
+    knowledge = Knowledge(redactor)
+    knowledge.start()
+    knowledge.refresh()
+    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "rotated-R5vT2w"})
+    with monkeypatch.context() as patch:
+
+        def interrupted(*arguments: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(Knowledge, "_read", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            knowledge.refresh()
+    knowledge.refresh()
+    assert redactor.redact("rotated-R5vT2w") == "[redacted:one/key]"
+    knowledge.after_fork()
+
+
+def test_looking_again_costs_the_same_for_one_mount_and_for_many(
+    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _pod(tmp_path, monkeypatch)
+    calls = {}
+    for count in (1, 200):
+        for number in range(count):
+            kubelet.write_secret(tmp_path / "secret" / f"s{number}", {"key": f"v-{number}-R5vT2w"})
+        knowledge = Knowledge(Redactor(), Watch(clock=lambda: 0.0))
+        knowledge.start()
+        knowledge.refresh()
+        calls[count] = _calls(knowledge.refresh)
+        knowledge.after_fork()
+    assert calls[200] == calls[1]
+
+
+def _pod(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (directory / "secret").mkdir()
+    (directory / "mountinfo").write_text("")
+    monkeypatch.setenv("KFSECRETS_ROOTS", str(directory / "secret"))
+    monkeypatch.setenv("KFSECRETS_MOUNTINFO", str(directory / "mountinfo"))
+    monkeypatch.setenv("HOME", str(directory))
+
+
+def _calls(call: Callable[[], None]) -> int:
+    count = 0
+
+    def count_calls(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(count_calls)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return count
