@@ -15,16 +15,24 @@ from kfsecrets_ext import __version__
 
 __all__ = ["main"]
 
-_COMMANDS = ("admit", "create", "demo", "lint", "list")
+_COMMANDS = (
+    *("admit", "apply", "clusterrole", "create", "delete", "demo", "diff", "doctor"),
+    *("handover", "lint", "list", "rotate", "tenants", "verify"),
+)
 """Modules of this package; each has ``register(commands)``, which names what runs it."""
 
 _EPILOG = """\
 examples:
-  jupyter kfsecrets list            which credentials are in this pod
-  jupyter kfsecrets list -o json    the same, for machines
-  jupyter kfsecrets lint -n alice   what is wrong with a tenant's PodDefaults
-  jupyter kfsecrets demo            a notebook pod on this machine, to try it all
-  jupyter kfsecrets create generic aws --from-prompt=key --dry-run=client -o yaml
+  jupyter kfsecrets list                     which credentials are in this pod
+  jupyter kfsecrets demo                     a notebook pod on this machine, to try it all
+
+for administrators:
+  jupyter kfsecrets tenants                  whose namespaces there are
+  jupyter kfsecrets create generic aws -n alice --from-prompt=secret-key
+  jupyter kfsecrets diff -f grants.yaml      what an apply would change
+  jupyter kfsecrets apply -f grants.yaml -A  the same grants for all tenants
+  jupyter kfsecrets verify aws -n alice      proof that a notebook gets it
+  jupyter kfsecrets lint -n alice            what is wrong with a tenant's PodDefaults
 
 No command prints a value but create with --dry-run=client, whose manifests are asked for.
 Exit status: 0 done, 1 something failed, 2 usage.
@@ -63,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="jupyter kfsecrets",
-        description="Credentials that Kubeflow mounted into this notebook, by name.",
+        description="Credentials in Kubeflow notebooks: by name, and granted to tenants.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from kfsecrets_ext.values import SecretStr
 
+from .sources import DOCKER_SOURCES, KINDS, SOURCES
+
 if TYPE_CHECKING:
-    from kfsecrets_ext.admin.secret import SecretObject
-    from kfsecrets_ext.admin.sources import Entry
+    from kfsecrets_ext.admin import Grant
 
     from .flags import Flag, Words
 
@@ -21,12 +21,13 @@ __all__ = ["register"]
 
 _PROGRAM = "jupyter kfsecrets create"
 
-_SUMMARY = "a Secret and the PodDefault that mounts it, as manifests"
+_SUMMARY = "a Secret and the PodDefault that mounts it, in tenants or as manifests"
 
 _DESCRIPTION = """\
 Make a Secret as kubectl create secret does, and the PodDefault that brings it into the notebooks
-that choose it. With --dry-run=client, which has to be given, nothing is contacted: the manifests
-are printed with the values in them, to be piped into
+that choose it, in the tenants that are named. The plan is shown first, and what is not ours is
+not touched without --adopt. With --dry-run=client nothing is contacted: the manifests are printed
+with the values in them, to be piped into
 
   kubectl apply --server-side -f -
 
@@ -34,47 +35,34 @@ The PodDefault has the name of the Secret, and mounts it read-only at /secret/NA
 starts though the Secret is not there yet, and gets it when it comes.
 """
 
-_SOURCES = """\
-A value on the command line is in the shell's history, and in the list of processes for everybody
-on the machine. These keep it out:
-  --from-prompt=KEY          asks for it, and does not show what is typed
-  --from-file=KEY=-          standard input, byte by byte
-  --from-file=KEY=PATH       a file, byte by byte
-  --from-env-file=PATH       a file of lines KEY=VALUE
-"""
-
-_DOCKER_SOURCES = """\
-A password on the command line is in the shell's history, and in the list of processes for
-everybody on the machine. These keep it out:
-  --docker-password-prompt   asks for it, and does not show what is typed
-  --docker-password-stdin    standard input; a line break at its end goes
-  --from-file=PATH           a config.json; - for standard input
-"""
-
 _EXAMPLES = """\
 examples:
+  jupyter kfsecrets create generic test-secret -n alice --from-prompt=foo
+  jupyter kfsecrets create generic test-secret -n alice --from-prompt=foo --dry-run=server
+  pass show aws | jupyter kfsecrets create generic aws --all-tenants --from-file=secret-key=-
+  jupyter kfsecrets create generic aws -l team=vision --from-secret=platform/aws
+  jupyter kfsecrets create generic db -n alice --existing=db-credentials
   jupyter kfsecrets create generic test-secret -n alice --from-prompt=foo \\
       --dry-run=client -o yaml | kubectl apply --server-side -f -
-  pass show aws | jupyter kfsecrets create generic aws --from-file=secret-key=- \\
-      --desc "AWS" --dry-run=client -o yaml > aws.yaml
-  jupyter kfsecrets create generic ssh --from-file=id_ed25519 --type=kubernetes.io/ssh-auth \\
-      --from-file=ssh-privatekey=id_ed25519 --dry-run=client -o yaml
 """
 
 _DOCKER_EXAMPLES = """\
 examples:
   jupyter kfsecrets create docker-registry docker-config -n alice --docker-username=alice \\
+      --docker-password-prompt
+  jupyter kfsecrets create docker-registry docker-config -n alice --from-file=config.json \\
+      --mount-path=/home/kubeflow/.docker
+  jupyter kfsecrets create docker-registry docker-config --docker-username=alice \\
       --docker-password-prompt --dry-run=client -o yaml | kubectl apply --server-side -f -
-  jupyter kfsecrets create docker-registry docker-config --from-file=~/.docker/config.json \\
-      --mount-path=/home/kubeflow/.docker --dry-run=client -o yaml
 
 The configuration is mounted as config.json. get_docker_credentials() finds it; for other
 programs set DOCKER_CONFIG=/secret/NAME, or mount it where they look.
 """
 
 _STATUS = """\
-What the API server would refuse is said on standard error.
-Exit status: 0 done, 1 something failed, 2 usage.
+With --dry-run=client -o json and -o yaml are the manifests, else the plan and the report, without
+values. What the API server would refuse is an error, and with --dry-run=client a warning.
+Exit status: 0 done, 1 something failed, 2 usage, 130 interrupted.
 """
 
 
@@ -91,53 +79,57 @@ def register(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from .flags import BadUsage, parse
 
-    flags = {kind: _flags(kind) for kind in _KINDS}
+    flags = {kind: _flags(kind) for kind in KINDS}
+    known = {
+        flag.name: flag for groups in flags.values() for _, some in groups for flag in some
+    }.values()
     kind = None
     try:
-        words = parse(options.words, {f.name: f for all_ in flags.values() for f in all_}.values())
+        words = parse(options.words, known)
         kind = words.before[0] if words.before and words.before[0] in flags else None
         if words.help:
             sys.stdout.write(_parser(kind, flags).format_help())
             return 0
-        _check_usage(words, {kind: {flag.name for flag in flags[kind]} for kind in flags})
+        _check_usage(words, flags)
+        return _create(words)
     except BadUsage as error:
         reason = error.reason
-    else:
-        return _create(words)
     sys.stderr.write(f"{_parser(kind, flags).format_usage()}{_PROGRAM}: {reason}\n")
     return 2
 
 
-_KINDS = ("generic", "docker-registry")
-_OUTPUTS = ("json", "yaml", "name")
+_Groups = list[tuple[str, "Sequence[Flag]"]]
 
 
-def _flags(kind: str) -> list[Flag]:
+def _flags(kind: str) -> _Groups:
     from .flags import Flag
+    from .options import cluster_flags, tenant_flags, write_flags
+    from .sources import source_flags
 
-    common = [
-        Flag("type", "text", "the type of the Secret; default is Opaque", "TYPE"),
+    secret = [
+        Flag(
+            "from-secret",
+            "text",
+            "the values of a Secret of another namespace, read when it is applied",
+            "NAMESPACE/NAME",
+        ),
+        Flag(
+            "existing",
+            "joined",
+            "the Secret is there, or something else brings it; only the PodDefault is written. "
+            "Its name is NAME unless one is given",
+            "SECRET",
+        ),
         Flag(
             "append-hash",
             "switch",
             "append the hash of the content to the Secret's name, not to the PodDefault's",
         ),
-        Flag(
-            "namespace",
-            "text",
-            "the tenant; without it the manifests name none, and kubectl takes its context's",
-            "NS",
-            "n",
-        ),
-        Flag("dry-run", "joined", "client: print, and contact nothing", "client"),
-        Flag(
-            "output",
-            "text",
-            "json or yaml: the manifests, with values; name. A List, or one "
-            "Secret with --no-poddefault",
-            "FORMAT",
-            "o",
-        ),
+        Flag("immutable", "switch", "the Secret never changes; a new value has a new name"),
+        Flag("can-mount", "switch", "users of Kubeflow Workspaces may mount it"),
+        Flag("can-update", "switch", "users of Kubeflow Workspaces may edit it"),
+    ]
+    poddefault = [
         Flag("no-poddefault", "switch", "the Secret alone, as kubectl"),
         Flag("desc", "text", "what the launcher shows; default is NAME", "TEXT"),
         Flag("mount-path", "text", "where notebooks find it; default is /secret/NAME", "PATH"),
@@ -148,70 +140,41 @@ def _flags(kind: str) -> list[Flag]:
             "KEY[=PATH]",
         ),
         Flag("required", "switch", "notebooks do not start before the Secret is there"),
-    ]
-    if kind == "generic":
-        return [
-            Flag("from-prompt", "texts", "ask for the value; may be repeated", "KEY"),
-            Flag(
-                "from-file",
-                "list",
-                "a file, whose name is the key unless one is given; the "
-                "regular files of a directory; KEY=- is standard input. May be repeated, or be "
-                "several with commas",
-                "[KEY=]PATH",
-            ),
-            Flag(
-                "from-env-file",
-                "list",
-                "lines KEY=VALUE; without = the value comes from the "
-                "environment. Not together with the others; - is standard input",
-                "PATH",
-            ),
-            Flag(
-                "from-literal",
-                "texts",
-                "a value on the command line, which others can see; may be repeated",
-                "KEY=VALUE",
-            ),
-            *common,
-        ]
-    return [
-        Flag("docker-username", "text", "the user name", "NAME"),
-        Flag("docker-password-prompt", "switch", "ask for the password"),
-        Flag("docker-password-stdin", "switch", "the password is on standard input"),
         Flag(
-            "docker-password",
-            "text",
-            "the password on the command line, which others can see",
-            "PASSWORD",
-        ),
-        Flag(
-            "docker-server",
-            "text",
-            "the registry; default is Docker Hub, https://index.docker.io/v1/",
-            "SERVER",
-        ),
-        Flag("docker-email", "text", "the e-mail address", "ADDRESS"),
-        Flag(
-            "from-file",
+            "template",
             "list",
-            "a Docker configuration instead of the above, under the key "
-            ".dockerconfigjson; - is standard input",
-            "[KEY=]PATH",
+            "fill in {namespace} and {owner} there: secret.data.KEY, podDefault.desc, "
+            "podDefault.mountPath, secret.from.namespace, secret.from.name",
+            "PLACE",
         ),
-        *(flag for flag in common if flag.name != "type"),
+    ]
+    output = Flag(
+        "output",
+        "text",
+        "json, yaml or name; see below for what it holds",
+        "FORMAT",
+        "o",
+    )
+    return [
+        ("the values", source_flags(kind)),
+        ("the Secret", secret),
+        ("the PodDefault", poddefault),
+        tenant_flags(default="Without any, the namespace of the context"),
+        ("writing", [*write_flags()[1], output]),
+        cluster_flags(),
     ]
 
 
-def _parser(kind: str | None, flags: dict[str, list[Flag]]) -> argparse.ArgumentParser:
+def _parser(kind: str | None, flags: dict[str, _Groups]) -> argparse.ArgumentParser:
     """Give a parser for its help."""
     from .flags import add_to
 
-    usage = f"{_PROGRAM} {kind or '{generic,docker-registry}'} NAME [option ...] --dry-run=client"
+    tail = "NAME [-n NS | -A | -l SELECTOR] [option ...]"
+    usage = f"{_PROGRAM} {kind or 'KIND'} {tail}"
     epilog = {
-        None: f"{_SOURCES}\n{_EXAMPLES}\n{_PROGRAM} KIND --help lists the options.\n",
-        "generic": f"{_SOURCES}\n{_EXAMPLES}\n{_STATUS}",
-        "docker-registry": f"{_DOCKER_SOURCES}\n{_DOCKER_EXAMPLES}\n{_STATUS}",
+        None: f"{SOURCES}\n{_EXAMPLES}\n{_PROGRAM} KIND --help lists the options.\n",
+        "generic": f"{SOURCES}\n{_EXAMPLES}\n{_STATUS}",
+        "docker-registry": f"{DOCKER_SOURCES}\n{_DOCKER_EXAMPLES}\n{_STATUS}",
     }
     parser = argparse.ArgumentParser(
         usage=usage,
@@ -225,91 +188,174 @@ def _parser(kind: str | None, flags: dict[str, list[Flag]]) -> argparse.Argument
         kinds.add_argument("docker-registry", help="the credentials of a registry")
     else:
         parser.add_argument("NAME", help="of the Secret, and of the PodDefault")
-        add_to(parser, flags[kind])
+        for title, some in flags[kind]:
+            add_to(parser.add_argument_group(title), some)
     return parser
 
 
-def _check_usage(words: Words, allowed: dict[str, set[str]]) -> None:
+def _check_usage(words: Words, flags: dict[str, _Groups]) -> None:
     from .flags import BadUsage
+    from .options import check_cluster, check_tenants, check_write, dry_run
+    from .sources import check_sources, has_sources
+    from .writing import FORMS
 
     kind = words.before[0] if words.before else ""
     if kind == "secret":
         raise BadUsage("leave out the word secret: create generic NAME, docker-registry NAME")
-    if kind not in allowed:
+    if kind not in flags:
         raise BadUsage("the first argument is generic or docker-registry")
+    allowed = {flag.name for _, some in flags[kind] for flag in some}
     for name in words.given:
-        if name not in allowed[kind]:
+        if name not in allowed:
             raise BadUsage(f"--{name} is not for {kind}")
-    dry_run, output = words.text("dry-run"), words.text("output")
-    if dry_run != "client":
-        # The other modes need a cluster.
-        raise BadUsage(
-            "say --dry-run=client: the manifests are printed, to be piped into "
-            "kubectl apply --server-side -f -"
-        )
-    if output is not None and output not in _OUTPUTS:
+    output = words.text("output")
+    if output is not None and output not in FORMS:
         raise BadUsage("-o/--output is json, yaml or name")
     names = len(words.before) - 1
     if names != 1 or not words.before[1]:
         raise BadUsage(f"exactly one NAME is required, and there are {names if names != 1 else 0}")
-    if words.texts("from-env-file") and any(
-        words.texts(other) for other in ("from-file", "from-literal", "from-prompt")
-    ):
-        raise BadUsage(
-            "--from-env-file cannot be combined with --from-file, --from-literal or --from-prompt"
-        )
-    readers = [given.endswith("=-") or given == "-" for given in words.texts("from-file")]
-    readers += [given == "-" for given in words.texts("from-env-file")]
-    if sum(readers) + words.switch("docker-password-stdin") > 1:
-        raise BadUsage("standard input can be read once")
+    others = [name for name in ("from-secret", "existing") if words.text(name) is not None]
+    if len(others) > 1 or (others and has_sources(words)):
+        raise BadUsage(f"--{others[0]} goes with no other source of values")
+    if not others:
+        check_sources(words, kind)
     if words.switch("no-poddefault"):
-        for name in ("desc", "mount-path", "item", "required"):
+        for name in ("desc", "mount-path", "item", "required", "existing"):
             if name in words.given:
                 raise BadUsage(f"--{name} is for the PodDefault, which --no-poddefault leaves out")
-    passwords = [
-        name
-        for name in ("docker-password", "docker-password-stdin", "docker-password-prompt")
-        if words.switch(name) or (name == "docker-password" and words.text(name))
-    ]
-    if len(passwords) > 1:
-        raise BadUsage("--" + " and --".join(passwords) + " do not go together")
-    if kind == "docker-registry" and not words.texts("from-file"):
-        # An empty server is none; without the option it is Docker Hub.
-        server = words.text("docker-server")
-        if not passwords or not words.text("docker-username") or server == "":
-            raise BadUsage(
-                "either --from-file, or --docker-username with --docker-password-prompt, "
-                "--docker-password-stdin or --docker-password, is required; --docker-server may "
-                "not be empty"
-            )
+    space, slash, name = (words.text("from-secret") or SecretStr("a/b")).partition("/")
+    if not space or not slash or not name or "/" in name:
+        raise BadUsage("--from-secret takes NAMESPACE/NAME")
+    if dry_run(words) == "client":
+        for option in (
+            *("all-tenants", "selector", "tenants-from", "from-secret", "report", "resume"),
+            *("adopt", "kubeconfig", "context", "as", "template"),
+        ):
+            if option in words.given:
+                raise BadUsage(
+                    f"--{option} asks a cluster, and --dry-run=client does not; the plan is shown "
+                    "by --dry-run=server"
+                )
+        return
+    check_cluster(words)
+    check_tenants(words)
+    check_write(words)
+    if words.switch("no-poddefault"):
+        raise BadUsage("--no-poddefault goes with --dry-run=client: a grant is both")
 
 
 def _create(words: Words) -> int:
-    from kfsecrets_ext.admin import advice, generic, problems, to_json, to_yaml
+    from .options import dry_run
+
+    return _print_manifests(words) if dry_run(words) == "client" else _write_to_tenants(words)
+
+
+# ── into tenants ─────────────────────────────────────────────────────────────
+
+
+def _write_to_tenants(words: Words) -> int:
+    from kfsecrets_ext.admin import plan
+
+    from .progress import ProgressLine
+    from .tenancy import chosen, connected, warn_of
+    from .writing import write
+
+    with connected(words) as cluster:
+        # Whom it is for is known before a password is asked for.
+        tenants = chosen(words, cluster)
+        source = _source(words)
+        grant = _grant(words, source)
+        if not _is_valid(words, source, grant):
+            return 1
+        with ProgressLine("planning") as line:
+            made = plan(cluster, [grant], tenants, adopt=words.switch("adopt"), progress=line)
+        warn_of(made.tenants)
+        return write(words, cluster, made)
+
+
+def _source(words: Words) -> Any:
+    from .sources import read_secret, text
+
+    kind, name = words.before[0], text(words.before[1])
+    copied, existing = words.text("from-secret"), words.text("existing")
+    if copied is not None:
+        from kfsecrets_ext.admin import FromSecret
+
+        space, _, other = text(copied).partition("/")
+        return FromSecret(space, other, as_name=name)
+    if existing is not None:
+        return text(existing) or name
+    return read_secret(words, kind, name)
+
+
+def _grant(words: Words, source: Any) -> Grant:
+    from kfsecrets_ext.admin import Grant
+
+    from .sources import text
+
+    desc, path = words.text("desc"), words.text("mount-path")
+    return Grant(
+        text(words.before[1]),
+        source,
+        desc=None if desc is None else text(desc),
+        mount_path=None if path is None else text(path),
+        items=_items(words),
+        required=words.switch("required"),
+        templates=tuple(map(text, words.texts("template"))),
+        can_mount=words.switch("can-mount"),
+        can_update=words.switch("can-update"),
+        immutable=words.switch("immutable"),
+        append_hash=words.switch("append-hash"),
+    )
+
+
+def _is_valid(words: Words, source: Any, grant: Grant) -> bool:
+    """Say what the API server would refuse, before anything is sent."""
+    from kfsecrets_ext.admin import SecretObject, advice, problems
+
+    if not isinstance(source, SecretObject):
+        return True
+    refused = problems(source)
+    for sentence in refused:
+        sys.stderr.write(f"{_PROGRAM}: {sentence}\n")
+    for sentence in advice(source):
+        sys.stderr.write(f"{_PROGRAM}: warning: {sentence}\n")
+    if not refused and not words.texts("template"):
+        grant.poddefault()  # what is wrong with it is wrong for all tenants
+    return not refused
+
+
+def _items(words: Words) -> dict[str, str] | None:
+    from .sources import text
+
+    items = {}
+    for given in words.texts("item"):
+        key, _, path = text(given).partition("=")
+        items[key] = path or key
+    return items or None
+
+
+# ── manifests ────────────────────────────────────────────────────────────────
+
+
+def _print_manifests(words: Words) -> int:
+    from kfsecrets_ext.admin import SecretObject, advice, problems, to_json, to_yaml
     from kfsecrets_ext.admin.manifests import as_list
 
-    name = _text(words.before[1])
-    namespace = _text(words.text("namespace") or "") or None
-    hashed = words.switch("append-hash")
-    plain: SecretObject
-    if words.before[0] == "generic":
-        given = words.text("type")
-        plain = generic(
-            name,
-            _entries(words),
-            type=None if given is None else _text(given),
-            namespace=namespace,
-        )
-    else:
-        plain = _docker_registry(name, words, namespace)
-    secret = plain.with_hash() if hashed else plain
-    warnings = [*problems(secret), *advice(secret)]
-    objects = [secret.to_mapping()]
-    if not words.switch("no-poddefault"):
-        objects += _poddefault(name, secret, words, warnings)
-    for warning in warnings:
+    from .sources import text
+
+    source = _source(words)
+    grant = _grant(words, source)
+    warnings: list[str] = []
+    objects: list[dict[str, Any]] = []
+    for namespace in [text(one) or None for one in words.texts("namespace")] or [None]:
+        placed = _placed(grant, namespace)
+        if isinstance(placed.secret, SecretObject):
+            warnings += [*problems(placed.secret), *advice(placed.secret)]
+        objects += _objects(words, placed, warnings)
+    for warning in dict.fromkeys(warnings):
         sys.stderr.write(f"{_PROGRAM}: warning: {warning}\n")
-    one = objects[0] if words.switch("no-poddefault") else as_list(objects)
+    one = objects[0] if len(objects) == 1 and words.switch("no-poddefault") else as_list(objects)
     output = words.text("output")
     if output == "json":
         _write(to_json(one))
@@ -321,105 +367,46 @@ def _create(words: Words) -> int:
     return 0
 
 
-def _entries(words: Words) -> Iterator[Entry]:
-    from kfsecrets_ext.admin import (
-        from_environment_file,
-        from_file,
-        from_literal,
-        from_prompt,
-    )
+def _placed(grant: Grant, namespace: str | None) -> Grant:
+    """Give the grant as it is for a namespace, or for whichever it is applied in."""
+    from dataclasses import replace
 
-    from .flags import ordinal
+    from kfsecrets_ext.admin import SecretObject, Tenant
 
-    # What can be wrong without a question is looked at before one is asked.
-    takers = (
-        ("from-literal", from_literal),
-        ("from-file", from_file),
-        ("from-env-file", from_environment_file),
-        ("from-prompt", from_prompt),
-    )
-    for flag, take in takers:
-        given = words.texts(flag)
-        for number, one in enumerate(given, 1):
-            yield from take(one, source=ordinal(flag, number, len(given)))
+    placed = grant.for_tenant(Tenant(namespace or ""))
+    if namespace is not None:
+        return placed
+    secret = placed.secret
+    if isinstance(secret, SecretObject):
+        secret = replace(secret, namespace=None)
+    return replace(placed, namespace=None, secret=secret)
 
 
-def _docker_registry(name: str, words: Words, namespace: str | None) -> SecretObject:
-    from kfsecrets_ext.admin import docker_registry, from_file, generic
-    from kfsecrets_ext.admin.secret import DOCKER_CONFIG_KEY, DOCKER_CONFIG_TYPE, DOCKER_HUB
+def _objects(words: Words, grant: Grant, warnings: list[str]) -> list[dict[str, Any]]:
+    from dataclasses import replace
 
-    from .flags import ordinal
-
-    files = words.texts("from-file")
-    if files:
-        entries = (
-            entry
-            for number, given in enumerate(files, 1)
-            for entry in from_file(
-                given if "=" in given else SecretStr(f"{DOCKER_CONFIG_KEY}={given}"),
-                source=ordinal("from-file", number, len(files)),
-            )
-        )
-        return generic(name, entries, type=DOCKER_CONFIG_TYPE, namespace=namespace)
-    server = words.text("docker-server")
-    return docker_registry(
-        name,
-        username=words.text("docker-username") or SecretStr(),
-        password=_password(words),
-        server=DOCKER_HUB if server is None else server,
-        email=words.text("docker-email") or SecretStr(),
-        namespace=namespace,
-    )
-
-
-def _password(words: Words) -> str | bytes:
-    from kfsecrets_ext.admin.sources import ask, from_file
-
-    if words.switch("docker-password-prompt"):
-        return ask("Password: ", "--docker-password-prompt")
-    if words.switch("docker-password-stdin"):
-        ((_, value),) = from_file("password=-", source="--docker-password-stdin")
-        # as docker login --password-stdin
-        if value.endswith(b"\n"):
-            value = value[:-1]
-        return value[:-1] if value.endswith(b"\r") else value
-    return words.text("docker-password") or SecretStr()
-
-
-def _poddefault(
-    name: str, secret: SecretObject, words: Words, warnings: list[str]
-) -> Sequence[dict[str, Any]]:
-    from kfsecrets_ext.admin import Grant
+    from kfsecrets_ext.admin import SecretObject
     from kfsecrets_ext.errors import InvalidName
 
-    items = {}
-    for given in words.texts("item"):
-        key, _, path = _text(given).partition("=")
-        items[key] = path or key
-    desc, path_ = words.text("desc"), words.text("mount-path")
-    grant = Grant(
-        name,
-        secret,
-        desc=None if desc is None else _text(desc),
-        mount_path=None if path_ is None else _text(path_),
-        items=items or None,
-        required=words.switch("required"),
-    )
+    secret = grant.secret if isinstance(grant.secret, SecretObject) else None
+    if words.switch("no-poddefault") and secret is not None:
+        # as kubectl makes it
+        return [replace(secret, annotations={}).to_mapping()]
     try:
-        return [grant.poddefault()]
+        return grant.to_mappings()
     except InvalidName as error:
         refused = error
+    if refused.kind != "PodDefault":
+        raise refused
     # kubectl prints a Secret with a name that none can have, and so does this.
-    if refused.kind == "PodDefault" and not _SUBDOMAIN.fullmatch(name):
+    if secret is not None and not _SUBDOMAIN.fullmatch(grant.name):
         warnings.append(f"There is no PodDefault for it: {refused}.")
-        return []
-    if refused.kind == "PodDefault":
-        raise InvalidName(
-            "PodDefault",
-            name,
-            reason=f"{refused.reason}. Take a shorter one, or --no-poddefault.",
-        )
-    raise refused
+        return [secret.to_mapping()]
+    raise InvalidName(
+        "PodDefault",
+        grant.name,
+        reason=f"{refused.reason}. Take a shorter one, or --no-poddefault.",
+    )
 
 
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
@@ -429,12 +416,6 @@ def _names(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     for given in objects:
         kind = "secret" if given["kind"] == "Secret" else "poddefault.kubeflow.org"
         yield f"{kind}/{given['metadata']['name']}"
-
-
-def _text(word: str) -> str:
-    """Give an argument as text; a byte that is no UTF-8 is replaced, as kubectl does."""
-    exact = os.fsencode(word).decode("utf-8", "surrogateescape")
-    return re.sub("[\udc80-\udcff]", "\ufffd", exact)
 
 
 def _write(text: SecretStr) -> None:

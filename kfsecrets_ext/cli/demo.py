@@ -1,4 +1,4 @@
-"""``jupyter kfsecrets demo``: a notebook pod on this machine, and a rotation in it."""
+"""``jupyter kfsecrets demo``: a notebook pod on this machine, what rotates it and restarts it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ the credentials of made-up Secrets in every state, and JupyterLab with a tour on
 on 127.0.0.1 only, asks for the token in the address that it prints, and leaves your own Jupyter
 configuration alone.
 
-With --rotate, give a Secret of a running demo new values instead, as an administrator would.
-Elsewhere than in a terminal or notebook of the demo, --dir names which.
+The pod runs in a cluster of its own, in which the commands for administrators work too: its
+kubelet brings what changes in a Secret into the volumes. With --rotate, give a Secret of a running
+demo new values instead. With --restart-pod, start the pod anew: it is admitted again, with the
+PodDefaults that there are now. Elsewhere than in a terminal or notebook of the demo, --dir names
+which.
 """
 
 _EPILOG = """\
@@ -25,6 +28,8 @@ examples:
   jupyter kfsecrets demo --dir ./pod                       keep what is in it
   jupyter kfsecrets demo --rotate test-secret              in the demo's terminal
   jupyter kfsecrets demo --rotate test-secret --dir ./pod  in another
+  jupyter kfsecrets demo --restart-pod                     after a PodDefault was applied
+  jupyter kfsecrets demo --restart-pod --choose aws        and chosen, as in the launcher
 """
 
 
@@ -57,6 +62,18 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--rotate", metavar="NAME", help="rotate the Secret NAME of a running demo, and exit"
     )
+    parser.add_argument(
+        "--restart-pod",
+        action="store_true",
+        help="start the pod of a running demo anew, and exit; Jupyter and its kernels go on",
+    )
+    parser.add_argument(
+        "--choose",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="with --restart-pod, choose this PodDefault too; may be repeated",
+    )
     parser.set_defaults(run=_run, fail=parser.error)
 
 
@@ -76,9 +93,15 @@ def _run(options: argparse.Namespace) -> int:
     if options.dir == "":
         options.fail("argument --dir: it is empty")
     directory = Path(options.dir) if options.dir is not None else None
-    if options.rotate is not None:
+    if options.choose and not options.restart_pod:
+        options.fail("--choose goes with --restart-pod")
+    if options.rotate is not None or options.restart_pod:
         if options.port is not None or options.no_browser:
-            options.fail("--rotate goes with --dir alone")
+            options.fail("--rotate and --restart-pod go with --dir alone")
+        if options.rotate is not None and options.restart_pod:
+            options.fail("--rotate and --restart-pod are two commands")
+        if options.restart_pod:
+            return _restart(options.choose, directory)
         return _rotate(options.rotate, directory)
 
     from kfsecrets_ext.demo.run import run
@@ -96,6 +119,21 @@ def _rotate(name: str, directory: Any) -> int:
         _say(f"  {path} shows the new value")
     for place in rotation.kept:
         _say(f"  {place} keeps the old value until the notebook starts anew")
+    return 0
+
+
+def _restart(choose: list[str], directory: Any) -> int:
+    from kfsecrets_ext.demo.pod import find
+
+    restart = find(directory).restart(choose)
+    applied = ", ".join(restart.poddefaults) or "no PodDefaults"
+    _say(f"pod/{restart.pod} started anew, with {applied}")
+    for path in restart.mounted:
+        _say(f"  {path} is mounted now")
+    for path in restart.gone:
+        _say(f"  {path} is gone")
+    for name in restart.variables:
+        _say(f"  {name} differs: Jupyter and its kernels get it when the demo starts")
     return 0
 
 

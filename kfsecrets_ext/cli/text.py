@@ -3,9 +3,41 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["columns", "line"]
+if TYPE_CHECKING:
+    from kfsecrets_ext.table import Table
+
+__all__ = ["columns", "line", "write_table"]
+
+_WIDTH = 100
+
+
+def write_table(table: Table, *, stream: Any) -> None:
+    """Write a table, its notes below.
+
+    Parameters
+    ----------
+    table : Table
+    stream : text file
+    """
+    if table.title:
+        stream.write(f"{line(table.title)}\n")
+    if table.rows:
+        stream.writelines(f"{text}\n" for text in columns([table.columns, *table.rows]))
+    for note in table.notes:
+        for part in textwrap.wrap(
+            line(note),
+            _WIDTH,
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        ):
+            stream.write(f"{part}\n")
+    stream.flush()
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -6,6 +6,7 @@ Lays the pod out and becomes the command in it, as Binder starts a notebook serv
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -21,6 +22,13 @@ def main(command: list[str]) -> int:
         return 2
     try:
         pod = lay_out(Path(tempfile.mkdtemp(prefix="kfsecrets-demo-")))
+        # It ends with this process, which becomes the command.
+        subprocess.Popen(
+            [sys.executable, "-m", "kfsecrets_ext.demo.follow", str(pod.directory)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.execvpe(command[0], command, {**os.environ, **pod.variables()})  # noqa: S606
     except (DemoError, OSError) as error:
         sys.stderr.write(f"{error}\n")

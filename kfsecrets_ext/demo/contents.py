@@ -1,32 +1,45 @@
-"""What the demo's pod is made of: Secrets with made-up values, and the Pod that mounts them."""
+"""What the demo's cluster holds: tenants, Secrets with made-up values, PodDefaults, a Notebook."""
 
 from __future__ import annotations
 
 import base64
 import json
 import secrets as random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from kfsecrets_ext.admin import Grant, SecretObject
+from kfsecrets_ext.poddefaults import PROFILE_LABEL
 from kfsecrets_ext.values import SecretBytes, SecretStr
 
 __all__ = [
     "CSI",
-    "MOUNTS",
     "NAMESPACE",
     "NOTEBOOK",
     "NOT_YET",
     "SECRETS",
     "SIDECAR",
-    "VARIABLES",
-    "Mount",
+    "namespaces",
+    "notebook",
     "pod",
+    "poddefaults",
     "secret",
 ]
 
 NAMESPACE = "alice"
 NOTEBOOK = "demo-nb"
+
+NOT_YET = "coming-soon"
+"""A Secret that the pod may mount and that is not there until somebody creates it."""
+
+CSI = "vault"
+"""A volume that a driver fills from an external store, with keys that cannot be read."""
+
+SIDECAR = "ssh-agent"
+"""A volume in which another container put a pipe."""
+
+_TENANTS = ("alice", "bob", "carol")
+_OTHERS = ("default", "kube-system", "kubeflow")
 
 _DATABASE_ITEMS = {
     "username": "username",
@@ -40,104 +53,77 @@ _DATABASE_ITEMS = {
 }
 
 
-@dataclass(frozen=True)
-class Mount:
-    """A volume of the pod, and where the notebook's container has it.
-
-    Attributes
-    ----------
-    name : str
-        The volume's name.
-    path : str
-        Mount path, below the pod's own root directory.
-    source : mapping
-        The volume's source, as in a Pod.
-    sub_path : str or None
-    poddefault : str or None
-        The PodDefault that brought it.
-    """
-
-    name: str
-    path: str
-    source: Mapping[str, Any]
-    sub_path: str | None = None
-    poddefault: str | None = None
-
-
-def _secret_volume(
-    name: str, path: str, secret: str, *, sub_path: str | None = None, **options: Any
-) -> Mount:
-    source = {"secret": {"secretName": secret, "defaultMode": 420, **options}}
-    return Mount(name, path, source, sub_path, poddefault=secret)
-
-
-NOT_YET = "coming-soon"
-"""A Secret that the pod may mount and that is not there until somebody rotates it."""
-
-CSI = Mount(
-    "vault",
-    "secret/vault",
-    {"csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": True}},
-    poddefault="vault",
-)
-"""A volume that a driver fills from an external store, with keys that cannot be read."""
-
-SIDECAR = Mount("ssh-agent", "secret/ssh-agent", {"emptyDir": {"medium": "Memory"}})
-"""A directory in which another container put a pipe."""
-
-MOUNTS = (
+_GRANTS: Mapping[str, dict[str, Any]] = {
     # The two of the tutorial
-    _secret_volume("secret-volume", "secret/test-secret", "test-secret"),
-    _secret_volume(
-        "docker-config",
-        "home/jovyan/.docker",
-        "docker-config",
-        items=[{"key": ".dockerconfigjson", "path": "config.json"}],
-    ),
-    _secret_volume(
-        "kfsecrets-database",
-        "secret/database",
-        "database",
-        items=[{"key": key, "path": path} for key, path in _DATABASE_ITEMS.items()],
-    ),
-    _secret_volume("kfsecrets-signing", "secrets/signing", "signing"),
-    _secret_volume(f"kfsecrets-{NOT_YET}", f"secret/{NOT_YET}", NOT_YET, optional=True),
-    _secret_volume(
-        "kfsecrets-legacy-token",
-        "secret/legacy-token/token",
-        "legacy-token",
-        sub_path="token",
-    ),
-    CSI,
-    SIDECAR,
-    Mount(
-        "kfsecrets-podinfo-v1",
-        "etc/kfsecrets/podinfo-v1",
-        {
-            "downwardAPI": {
-                "defaultMode": 420,
-                "items": [
-                    {
-                        "path": file,
-                        "fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.{file}"},
-                    }
-                    for file in ("labels", "annotations")
-                ],
-            }
-        },
-    ),
-)
-"""Every volume of the pod, in the order of its mount table."""
-
-VARIABLES = {
-    "S3_ACCESS_KEY": ("object-store", "access-key"),
-    "S3_SECRET_KEY": ("object-store", "secret-key"),
+    "test-secret": {},
+    "docker-config": {"desc": "Add Docker config", "mount_path": "/home/jovyan/.docker"},
+    "database": {"desc": "Sales database", "items": _DATABASE_ITEMS},
+    "signing": {"mount_path": "/secrets/signing"},
+    NOT_YET: {"desc": "Coming soon"},
 }
-"""Variables of the container that come from a Secret: variable to Secret and key."""
+"""What this package brought; the rest is by hand."""
+
+
+def namespaces() -> list[dict[str, Any]]:
+    """Return the namespaces: those of tenants, as the profile controller makes them, and others.
+
+    Returns
+    -------
+    list of dict
+    """
+    found = [
+        _object(
+            "v1",
+            "Namespace",
+            name,
+            labels=dict([PROFILE_LABEL]),
+            annotations={"owner": f"{name}@example.com"},
+        )
+        for name in _TENANTS
+    ]
+    return [*found, *(_object("v1", "Namespace", name) for name in _OTHERS)]
+
+
+def poddefaults() -> list[dict[str, Any]]:
+    """Return the tenant's PodDefaults: some as this package writes them, some by hand.
+
+    Returns
+    -------
+    list of dict
+    """
+    return [
+        *(_grant(name).to_labelled_mappings()[1] for name in _GRANTS),
+        _by_hand(
+            "legacy-token",
+            volumes=[_secret_volume("legacy-token")],
+            volumeMounts=[
+                {
+                    "name": "kfsecrets-legacy-token",
+                    "mountPath": "/secret/legacy-token/token",
+                    "subPath": "token",
+                    "readOnly": True,
+                }
+            ],
+        ),
+        _by_hand(
+            "object-store",
+            env=[
+                _variable("S3_ACCESS_KEY", "object-store", "access-key"),
+                _variable("S3_SECRET_KEY", "object-store", "secret-key"),
+            ],
+        ),
+        _by_hand(
+            CSI,
+            volumes=[
+                {"name": CSI, "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": True}}
+            ],
+            volumeMounts=[{"name": CSI, "mountPath": f"/secret/{CSI}", "readOnly": True}],
+        ),
+    ]
 
 
 def secret(name: str, *, rotated: bool = False) -> dict[str, Any]:
-    """Return a Secret of the demo, as the cluster keeps it.
+    """Return a Secret of the demo, as an administrator applies it.
 
     Parameters
     ----------
@@ -150,77 +136,118 @@ def secret(name: str, *, rotated: bool = False) -> dict[str, Any]:
     -------
     dict
     """
-    kind, first, build = SECRETS[name]
-    fake = SecretStr(f"demo-value-{random.token_hex(10)}" if rotated or not first else first)
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": kind,
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "data": {
-            key: SecretStr(base64.b64encode(value).decode()) for key, value in build(fake).items()
-        },
-    }
+    if name in _GRANTS:
+        return _grant(name, rotated=rotated).to_labelled_mappings()[0]
+    made = _secret(name, rotated=rotated).to_mapping()
+    del made["metadata"]["labels"]  # it is not ours
+    return made
 
 
-def pod(root: str) -> dict[str, Any]:
-    """Return the Pod, as the API server would give it.
+def notebook(chosen: Iterable[str]) -> dict[str, Any]:
+    """Return the Notebook, as the launcher makes it.
 
     Parameters
     ----------
-    root : str
-        The directory that stands for the root of its file system.
+    chosen : iterable of str
+        The configurations that its user chose: keys of labels.
 
     Returns
     -------
     dict
     """
-    applied = sorted({mount.poddefault for mount in MOUNTS if mount.poddefault} | {"object-store"})
-    stamp = "poddefault.admission.kubeflow.org/poddefault-"
+    # jupyter-web-app: form.py sets each configuration's label to "true"
+    labels = {"app": NOTEBOOK, **dict.fromkeys(sorted(chosen), "true")}
+    container = {
+        "name": NOTEBOOK,
+        "image": "ghcr.io/kubeflow/kubeflow/notebook-servers/jupyter-scipy:v1.10.0",
+        "volumeMounts": [
+            {"name": SIDECAR, "mountPath": f"/secret/{SIDECAR}", "readOnly": True},
+        ],
+    }
+    template = {
+        "serviceAccountName": "default-editor",
+        "containers": [container],
+        "volumes": [{"name": SIDECAR, "emptyDir": {"medium": "Memory"}}],
+    }
     return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": f"{NOTEBOOK}-0",
-            "namespace": NAMESPACE,
-            # notebook-controller: its own labels, then all of the Notebook's
-            "labels": {
-                "app": NOTEBOOK,
-                "notebook-name": NOTEBOOK,
-                "statefulset": NOTEBOOK,
-                "statefulset.kubernetes.io/pod-name": f"{NOTEBOOK}-0",
-                **dict.fromkeys(applied, "true"),
-            },
-            "annotations": {
-                f"{stamp}{name}": str(5012 + 7 * number) for number, name in enumerate(applied)
-            },
-        },
-        "spec": {
-            "serviceAccountName": "default-editor",
-            "containers": [
-                {
-                    "name": NOTEBOOK,
-                    "env": [
-                        {"name": "NB_PREFIX", "value": f"/notebook/{NAMESPACE}/{NOTEBOOK}"},
-                        *(
-                            {
-                                "name": variable,
-                                "valueFrom": {"secretKeyRef": {"name": name, "key": key}},
-                            }
-                            for variable, (name, key) in VARIABLES.items()
-                        ),
-                    ],
-                    "volumeMounts": [_volume_mount(root, mount) for mount in MOUNTS],
-                }
-            ],
-            "volumes": [{"name": mount.name, **mount.source} for mount in MOUNTS],
-        },
+        **_object("kubeflow.org/v1", "Notebook", NOTEBOOK, namespace=NAMESPACE, labels=labels),
+        "spec": {"template": {"spec": template}},
     }
 
 
-def _volume_mount(root: str, mount: Mount) -> dict[str, Any]:
-    part = {"subPath": mount.sub_path} if mount.sub_path else {}
-    return {"name": mount.name, "mountPath": f"{root}/{mount.path}", "readOnly": True, **part}
+def pod(notebook: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the Pod that the controllers make of the Notebook; it is not admitted yet.
+
+    Parameters
+    ----------
+    notebook : mapping
+
+    Returns
+    -------
+    dict
+    """
+    # notebook-controller: generateStatefulSet; its own labels, then all of the Notebook's
+    spec = json.loads(json.dumps(notebook["spec"]["template"]["spec"]))
+    prefix = {"name": "NB_PREFIX", "value": f"/notebook/{NAMESPACE}/{NOTEBOOK}"}
+    spec["containers"][0].setdefault("env", []).append(prefix)
+    labels = {
+        "notebook-name": NOTEBOOK,
+        "statefulset": NOTEBOOK,
+        "statefulset.kubernetes.io/pod-name": f"{NOTEBOOK}-0",
+        **notebook["metadata"].get("labels", {}),
+    }
+    return {
+        **_object("v1", "Pod", f"{NOTEBOOK}-0", namespace=NAMESPACE, labels=labels),
+        "spec": spec,
+    }
+
+
+def _grant(name: str, *, rotated: bool = False) -> Grant:
+    return Grant(name, _secret(name, rotated=rotated), **_GRANTS[name])
+
+
+def _secret(name: str, *, rotated: bool) -> SecretObject:
+    kind, first, build = SECRETS[name]
+    fake = SecretStr(f"demo-value-{random.token_hex(10)}" if rotated or not first else first)
+    return SecretObject(name, build(fake), kind, NAMESPACE)
+
+
+def _object(
+    version: str,
+    kind: str,
+    name: str,
+    *,
+    namespace: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": name}
+    if namespace is not None:
+        metadata["namespace"] = namespace
+    if labels:
+        metadata["labels"] = dict(labels)
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    return {"apiVersion": version, "kind": kind, "metadata": metadata}
+
+
+def _by_hand(name: str, **spec: Any) -> dict[str, Any]:
+    """Return a PodDefault as people write them; it is not ours."""
+    return {
+        **_object("kubeflow.org/v1alpha1", "PodDefault", name, namespace=NAMESPACE),
+        "spec": {"desc": name, "selector": {"matchLabels": {name: "true"}}, **spec},
+    }
+
+
+def _secret_volume(secret: str) -> dict[str, Any]:
+    return {
+        "name": f"kfsecrets-{secret}",
+        "secret": {"secretName": secret, "defaultMode": 420},
+    }
+
+
+def _variable(name: str, secret: str, key: str) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
 
 def _test_secret(fake: SecretStr) -> dict[str, SecretBytes]:

@@ -18,7 +18,7 @@ from secrets import randbelow
 
 from kfsecrets_ext.values import SecretBytes
 
-__all__ = ["MODE", "File", "Refused", "downward_payload", "secret_payload", "write"]
+__all__ = ["MODE", "File", "Refused", "clear", "downward_payload", "secret_payload", "write"]
 
 MODE = 0o644
 """What the API server defaults ``defaultMode`` to."""
@@ -155,6 +155,22 @@ def write(directory: str | os.PathLike[str], payload: Mapping[str, File]) -> boo
     if rotates and old is not None:  # (12)
         shutil.rmtree(os.path.join(volume, old))
     return rotates
+
+
+def clear(directory: str | os.PathLike[str]) -> None:
+    """Take away what `write` made; what else is in the directory stays.
+
+    Parameters
+    ----------
+    directory : path
+    """
+    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+        for entry in list(entries):
+            if entry.is_symlink():
+                if entry.name.startswith("..") or os.readlink(entry).startswith(f"{_DATA}/"):
+                    os.unlink(entry)
+            elif entry.name.startswith("..") and entry.is_dir():
+                shutil.rmtree(entry)
 
 
 def _cleaned(path: str) -> str:

@@ -1,12 +1,11 @@
-"""The demo's pod: a directory that stands for its file system, and its environment.
+"""The demo's pod: a cluster of its own, the pod that is admitted there, and its environment.
 
-``cluster/`` in it keeps the Pod and the Secrets of its namespace; the rest is what the kubelet
-makes of them. A rotation changes a Secret there, and projects the volumes again.
+``cluster/`` in its directory is the embedded cluster, which keeps the tenants, their Secrets and
+PodDefaults, and the Notebook. The rest is what the node makes of the pod.
 """
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import json
 import os
@@ -15,29 +14,43 @@ import site
 import stat
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from kfsecrets_ext.errors import SecretNotFound
-from kfsecrets_ext.mounts import LIMIT
-from kfsecrets_ext.values import SecretBytes, SecretStr
+from kfsecrets_ext.cluster import NOTEBOOK, POD, PODDEFAULT, SECRET
+from kfsecrets_ext.cluster.embedded import Embedded
+from kfsecrets_ext.errors import Rejected, SecretNotFound
+from kfsecrets_ext.poddefaults import ANNOTATION_PREFIX
+from kfsecrets_ext.values import SecretStr
 
-from . import DemoError, contents, kubelet
+from . import DemoError, contents
+from .node import MOUNTINFO, POD_FILE, Node, write_text
 
-__all__ = ["TOUR", "DemoPod", "Rotation", "find", "lay_out", "reserved"]
+__all__ = [
+    "SETUP",
+    "TOUR",
+    "DemoPod",
+    "Restart",
+    "Rotation",
+    "find",
+    "lay_out",
+    "packaged",
+    "reserved",
+]
 
 TOUR = "tour.ipynb"
 """The notebook that the demo opens, in the pod's home."""
 
+SETUP = "setup.ipynb"
+"""The administrator's notebook, beside it."""
+
 _MARK = ".kfsecrets-demo"
-_POD = "cluster/pod.json"
 _OURS = ("cluster", "etc", "log", "proc", "run", "secret", "secrets", "share", "tmp", "var")
 _HOME = "home/jovyan"
-_MOUNTINFO = "proc/self/mountinfo"
 
 # JupyterLab as it opens first: the panel beside the tour.
 _LAYOUT = {
@@ -77,6 +90,29 @@ class Rotation:
 
 
 @dataclass(frozen=True)
+class Restart:
+    """What a start of the pod anew did.
+
+    Attributes
+    ----------
+    pod : str
+    poddefaults : tuple of str
+        Those that the webhook applied.
+    mounted, gone : tuple of str
+        Mount paths that came and went.
+    variables : tuple of str
+        Variables that differ from those of the running Jupyter, which only a start of the demo
+        gives it.
+    """
+
+    pod: str
+    poddefaults: tuple[str, ...]
+    mounted: tuple[str, ...]
+    gone: tuple[str, ...]
+    variables: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class DemoPod:
     """A pod in a directory.
 
@@ -87,6 +123,15 @@ class DemoPod:
     """
 
     directory: Path
+
+    @property
+    def node(self) -> Node:
+        """What mounts the pod's volumes."""
+        return Node(self.directory)
+
+    def cluster(self) -> Embedded:
+        """Open the cluster that the pod runs in."""
+        return Embedded(self.directory / "cluster")
 
     @property
     def home(self) -> Path:
@@ -113,15 +158,11 @@ class DemoPod:
         root = self.directory
         return {
             "HOME": str(self.home),
-            "NB_PREFIX": self.base_url,
             "KFSECRETS_ROOTS": f"{root}/secret:{root}/secrets",
             "KFSECRETS_PODINFO": f"{root}/etc/kfsecrets/podinfo-v1",
-            "KFSECRETS_MOUNTINFO": f"{root}/{_MOUNTINFO}",
+            "KFSECRETS_MOUNTINFO": f"{root}/{MOUNTINFO}",
             "KFSECRETS_CLUSTER": f"{root}/cluster",
-            **{
-                variable: SecretStr(_data(self._secret(name) or {})[key].decode())
-                for variable, (name, key) in contents.VARIABLES.items()
-            },
+            **self._container_variables(),
         }
 
     def environment(self) -> dict[str, str]:
@@ -187,7 +228,7 @@ class DemoPod:
         self.log.parent.mkdir(parents=True, exist_ok=True)
 
     def rotate(self, name: str) -> Rotation:
-        """Give a Secret new values, and let the kubelet project them.
+        """Give a Secret new values, as its owner would, and let the kubelet project them.
 
         Parameters
         ----------
@@ -202,128 +243,154 @@ class DemoPod:
         SecretNotFound
             The demo has no such Secret.
         """
-        with self._alone():
-            if name not in contents.SECRETS:
-                raise SecretNotFound(name, available=sorted(contents.SECRETS))
-            created = self._secret(name) is None
-            self._keep(contents.secret(name, rotated=True))
-            pod = self._pod()
-            self._project(pod)
-            self._mark_deleted(pod)
-        mounts = [mount for mount, source in _volume_mounts(pod) if _secret_of(source) == name]
+        if name not in contents.SECRETS:
+            raise SecretNotFound(name, available=sorted(contents.SECRETS))
+        with self.cluster() as cluster, self.node.alone():
+            created = cluster.get(SECRET, name, namespace=contents.NAMESPACE) is None
+            cluster.apply(contents.secret(name, rotated=True), force=True)
+            self.node.sync(_secrets(cluster))
+            pod = self.node.pod() or {}
+            mounts = [mount for mount, secret in self.node.mounts(pod) if secret == name]
+            variables = [
+                one.name
+                for one in self.node.variables(pod, _secrets(cluster))
+                if one.secret == name
+            ]
         return Rotation(
             secret=name,
             created=created,
             updated=tuple(mount["mountPath"] for mount in mounts if "subPath" not in mount),
             kept=(
                 *(mount["mountPath"] for mount in mounts if "subPath" in mount),
-                *(
-                    variable
-                    for variable, (secret, _) in contents.VARIABLES.items()
-                    if secret == name
-                ),
+                *variables,
             ),
         )
 
+    def restart(self, choose: Iterable[str] = ()) -> Restart:
+        """Start the pod anew: it is admitted again, with the PodDefaults that there are now.
+
+        Parameters
+        ----------
+        choose : iterable of str
+            Configurations to choose as well, as in the launcher: names of PodDefaults.
+
+        Returns
+        -------
+        Restart
+
+        Raises
+        ------
+        DemoError
+            The pod is not admitted, or would wait; then the one before runs on.
+        """
+        with self.cluster() as cluster, self.node.alone():
+            return self._restart(cluster, tuple(choose))
+
+    def sync(self) -> tuple[str, ...]:
+        """Let the kubelet bring the volumes up to date with the cluster.
+
+        Returns
+        -------
+        tuple of str
+            Mount paths that show something new.
+        """
+        with self.cluster() as cluster, self.node.alone():
+            return self.node.sync(_secrets(cluster))
+
+    def _restart(self, cluster: Embedded, choose: tuple[str, ...]) -> Restart:
+        notebook = self._notebook(cluster, choose)
+        pod = contents.pod(notebook)
+        secrets = _secrets(cluster)
+        old = self.node.pod()
+        try:
+            # The one before is there as yet: the chain is tried with another name.
+            probe = {**pod["metadata"], "name": f"{pod['metadata']['name']}-probe"}
+            admitted = cluster.create({**pod, "metadata": probe}, dry_run=True)
+        except Rejected as error:
+            refused = str(error)
+        else:
+            refused = ""
+        if refused:
+            raise DemoError(f"The pod is not admitted, and the one before runs on: {refused}")
+        self.node.check(admitted, secrets)
+        if choose:
+            cluster.apply(notebook, force=True)
+        before = _shown(self.node, old)
+        if old is None:
+            # The cluster keeps this pod, and no other, where the process asks for its own.
+            _write_json(self.directory / POD_FILE, pod)
+        else:
+            self.node.stop()
+        cluster.delete(POD, pod["metadata"]["name"], namespace=contents.NAMESPACE)
+        made = cluster.create(pod)
+        self.node.start(made, secrets)
+        after = _shown(self.node, self.node.pod())
+        stamp = f"{ANNOTATION_PREFIX}/poddefault-"
+        annotations = made["metadata"].get("annotations") or {}
+        return Restart(
+            pod=made["metadata"]["name"],
+            poddefaults=tuple(
+                sorted(key[len(stamp) :] for key in annotations if key.startswith(stamp))
+            ),
+            mounted=tuple(path for path in after if path not in before),
+            gone=tuple(path for path in before if path not in after),
+            variables=tuple(sorted(_references(old) ^ _references(made))),
+        )
+
+    def _notebook(self, cluster: Embedded, choose: tuple[str, ...]) -> dict[str, Any]:
+        found = cluster.get(NOTEBOOK, contents.NOTEBOOK, namespace=contents.NAMESPACE)
+        labels = dict((found or {}).get("metadata", {}).get("labels") or {})
+        for name in choose:
+            poddefault = cluster.get(PODDEFAULT, name, namespace=contents.NAMESPACE)
+            if poddefault is None:
+                known = [
+                    one["metadata"]["name"]
+                    for one in cluster.list(PODDEFAULT, namespace=contents.NAMESPACE)
+                ]
+                raise DemoError(
+                    f"There is no PodDefault {name!r} to choose; there are {', '.join(known)}."
+                )
+            labels |= poddefault["spec"]["selector"].get("matchLabels") or {}
+        notebook = contents.notebook(())
+        notebook["metadata"]["labels"] |= labels
+        return notebook
+
     def _start(self) -> None:
         """Make everything but the home anew."""
+        self.node.stop()
         for name in _OURS:
             _remove(self.directory / name)
-        for name in contents.SECRETS:
-            if name != contents.NOT_YET:
-                self._keep(contents.secret(name))
-        pod = contents.pod(str(self.directory))
-        _write_json(self.directory / _POD, pod)
-        with self._alone():
-            self._project(pod)
-            self._bind(pod)
-            _fill_csi(self.directory / contents.CSI.path)
-            _fill_sidecar(self.directory / contents.SIDECAR.path)
-        self.home.mkdir(parents=True, exist_ok=True)
-        if not (self.home / TOUR).exists():
-            (self.home / TOUR).write_text(tour(), encoding="utf-8")
+        (self.directory / "cluster").mkdir(mode=0o700)
+        with self.cluster() as cluster:
+            for given in contents.namespaces():
+                cluster.apply(given)
+            for name in contents.SECRETS:
+                if name != contents.NOT_YET:
+                    cluster.apply(contents.secret(name))
+            poddefaults = contents.poddefaults()
+            for given in poddefaults:
+                cluster.apply(given)
+            chosen = [given["metadata"]["name"] for given in poddefaults]
+            cluster.apply(contents.notebook(chosen))
+            self.home.mkdir(parents=True, exist_ok=True)
+            with self.node.alone():
+                self._restart(cluster, ())
+        for name in (TOUR, SETUP):
+            if not (self.home / name).exists():
+                (self.home / name).write_text(packaged(name), encoding="utf-8")
         # What a subPath mount shows is old from its Secret's first rotation on.
         self.rotate("legacy-token")
 
-    def _pod(self) -> dict[str, Any]:
-        pod: dict[str, Any] = json.loads((self.directory / _POD).read_text(encoding="utf-8"))
-        return pod
-
-    def _file(self, name: str) -> Path:
-        namespace = self.directory / "cluster" / "namespaces" / contents.NAMESPACE
-        return namespace / "secrets" / f"{name}.json"
-
-    def _secret(self, name: str) -> Mapping[str, Any] | None:
-        try:
-            with open(self._file(name), encoding="utf-8") as file:
-                secret: dict[str, Any] = json.load(file, object_hook=_guarded)
-        except FileNotFoundError:
-            return None
-        return secret
-
-    def _keep(self, secret: Mapping[str, Any]) -> None:
-        _write_json(self._file(secret["metadata"]["name"]), secret)
-
-    def _volume(self, mount: Mapping[str, Any]) -> Path:
-        """Tell where the kubelet keeps a volume: where it is mounted, unless only a file is."""
-        if "subPath" in mount:
-            return self.directory / "var" / "lib" / "kubelet" / "volumes" / str(mount["name"])
-        return Path(mount["mountPath"])
-
-    def _project(self, pod: Mapping[str, Any]) -> None:
-        metadata = pod["metadata"]
-        for mount, source in _volume_mounts(pod):
-            if "downwardAPI" in source:
-                payload = kubelet.downward_payload(metadata["labels"], metadata["annotations"])
-            elif "secret" in source:
-                payload = self._payload(source["secret"])
-            else:
-                continue
-            kubelet.write(self._volume(mount), payload)
-
-    def _payload(self, source: Mapping[str, Any]) -> dict[str, kubelet.File]:
-        items = {item["key"]: item["path"] for item in source.get("items") or ()}
-        return kubelet.secret_payload(
-            _data(self._secret(source["secretName"]) or {}),
-            items=items,
-            mode=source.get("defaultMode", kubelet.MODE),
-            optional=bool(source.get("optional")),
-        )
-
-    def _bind(self, pod: Mapping[str, Any]) -> None:
-        """Mount the files of ``subPath`` mounts, and write the mount table."""
-        table = self.directory / _MOUNTINFO
-        lines = [_line(30, "/", "/", "overlay")]
-        for number, (mount, _) in enumerate(_volume_mounts(pod), 31):
-            path = mount["mountPath"]
-            inside = "/"
-            if "subPath" in mount:
-                volume = self._volume(mount)
-                file = os.path.join(os.readlink(volume / "..data"), mount["subPath"])
-                # A link to the file itself lasts when its generation goes, as a bind mount does.
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                os.link(volume / file, path)
-                inside = f"/{file}"
-            lines.append(_line(number, inside, path, "tmpfs"))
-        table.parent.mkdir(parents=True, exist_ok=True)
-        table.write_text("".join(lines), encoding="utf-8")
-
-    def _mark_deleted(self, pod: Mapping[str, Any]) -> None:
-        table = self.directory / _MOUNTINFO
-        lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
-        for number, (mount, _) in enumerate(_volume_mounts(pod), 1):
-            if "subPath" in mount and os.stat(mount["mountPath"]).st_nlink == 1:
-                fields = lines[number].split(" ")
-                fields[3] = fields[3].removesuffix("//deleted") + "//deleted"
-                lines[number] = " ".join(fields)
-        _replace(table, "".join(lines))
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        # kubelet: AtomicWriter must be synchronised by its caller
-        with open(self.directory / "cluster" / "lock", "a", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def _container_variables(self) -> dict[str, SecretStr]:
+        pod = self.node.pod()
+        if pod is None:
+            return {}
+        with self.cluster() as cluster:
+            return {
+                one.name: one.value
+                for one in self.node.variables(pod, _secrets(cluster))
+                if one.value is not None
+            }
 
 
 def lay_out(directory: Path) -> DemoPod:
@@ -426,79 +493,30 @@ def _ours(directory: Path) -> Path:
     return directory
 
 
-def tour() -> str:
-    """Return the tour notebook, as the file's text."""
-    return (resources.files(__package__) / TOUR).read_text(encoding="utf-8")
+def packaged(name: str) -> str:
+    """Return a notebook of the demo, as the file's text."""
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
 
 
-def _volume_mounts(pod: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield each mount of the notebook's container, and its volume."""
-    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
-    for mount in pod["spec"]["containers"][0]["volumeMounts"]:
-        yield mount, volumes[mount["name"]]
+def _secrets(cluster: Embedded) -> Any:
+    def give(name: str) -> Mapping[str, Any] | None:
+        return cluster.get(SECRET, name, namespace=contents.NAMESPACE)
+
+    return give
 
 
-def _secret_of(source: Mapping[str, Any]) -> str | None:
-    name: str | None = source.get("secret", {}).get("secretName")
-    return name
+def _shown(node: Node, pod: Mapping[str, Any] | None) -> dict[str, None]:
+    return {} if pod is None else {mount["mountPath"]: None for mount, _ in node.mounts(pod)}
 
 
-def _data(secret: Mapping[str, Any]) -> dict[str, SecretBytes]:
-    return {
-        key: SecretBytes(base64.b64decode(value)) for key, value in secret.get("data", {}).items()
-    }
-
-
-def _guarded(part: dict[str, Any]) -> dict[str, Any]:
-    # Called from the inside out: the one whose parts are all texts may be the data.
-    if "data" in part and isinstance(part["data"], dict):
-        part["data"] = {key: SecretStr(value) for key, value in part["data"].items()}
-    return part
-
-
-def _fill_csi(volume: Path) -> None:
-    # secrets-store-csi-driver writes with a copy of the kubelet's AtomicWriter
-    size = LIMIT + 1
-    kubelet.write(
-        volume,
-        {
-            "api-token": kubelet.File(SecretBytes(b"demo-value-of-the-vault")),
-            "bundle.bin": kubelet.File(SecretBytes(b"demo" * (size // 4 + 1))),
-        },
-    )
-    # A provider's link to a file of the image: nothing outside the mount is read.
-    (volume / "..data" / "ca.crt").symlink_to("/etc/ssl/certs/ca-certificates.crt")
-    (volume / "ca.crt").symlink_to("..data/ca.crt")
-
-
-def _fill_sidecar(volume: Path) -> None:
-    volume.mkdir(parents=True)
-    os.mkfifo(volume / "agent.pipe", 0o600)
-
-
-_OCTAL = str.maketrans({" ": "\\040", "\t": "\\011", "\n": "\\012", "\\": "\\134", "#": "\\043"})
-
-
-def _line(number: int, inside: str, path: str, filesystem: str) -> str:
-    # proc(5): id parent major:minor root mount-point options - type source options
-    access = "rw" if path == "/" else "ro"
-    return (
-        f"{number} {1 if path == '/' else 30} 0:{number} {inside.translate(_OCTAL)} "
-        f"{path.translate(_OCTAL)} {access},relatime - {filesystem} {filesystem} {access}\n"
-    )
+def _references(pod: Mapping[str, Any] | None) -> set[str]:
+    container = pod["spec"]["containers"][0] if pod is not None else {}
+    names = {entry["name"] for entry in container.get("env") or ()}
+    return names | {f"{one.get('prefix', '')}*" for one in container.get("envFrom") or ()}
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, SecretStr(json.dumps(content, indent=1)))
-
-
-def _replace(path: Path, text: str) -> None:
-    new = path.with_name(f"{path.name}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(new, path)
+    write_text(path, SecretStr(json.dumps(content, indent=1)))
 
 
 def _remove(path: Path) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 from kfsecrets_ext.values import SecretStr
 
 from . import DemoError, janitor
+from .follow import following
 from .pod import TOUR, DemoPod, lay_out, reserved
 
 __all__ = ["run"]
@@ -42,6 +43,9 @@ Try in a cell, or in a terminal of JupyterLab:
     from kfsecrets_ext import get_secret, list_secrets
     list_secrets()
     get_secret("test-secret", "foo")
+
+Be the administrator: open setup.ipynb, or try in a terminal of JupyterLab:
+    jupyter kfsecrets tenants
 
 Rotate a secret, as an administrator would, from any terminal:
     {rotate}
@@ -86,15 +90,16 @@ def run(
         try:
             with reserved(directory):
                 pod = lay_out(directory)
-                _serve(
-                    pod,
-                    port=port,
-                    browser=browser,
-                    temporary=temporary,
-                    stopped=stopped,
-                    say=say,
-                    tell=tell,
-                )
+                with following(pod):
+                    _serve(
+                        pod,
+                        port=port,
+                        browser=browser,
+                        temporary=temporary,
+                        stopped=stopped,
+                        say=say,
+                        tell=tell,
+                    )
         finally:
             if temporary:
                 janitor.clear(str(directory))

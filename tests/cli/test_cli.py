@@ -62,9 +62,8 @@ def test_help_shows_examples_and_exits_0(capsys, command: str) -> None:
 
 def test_help_names_every_command(capsys) -> None:
     status("--help")
-    said = capsys.readouterr().out
-    for command in _COMMANDS:
-        assert f"\n    {command} " in said
+    listed = [line[4:].split(" ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert set(_COMMANDS) <= set(listed)
 
 
 def test_help_of_the_demo_says_what_is_kept(capsys) -> None:
@@ -86,6 +85,9 @@ def test_help_of_the_demo_says_what_is_kept(capsys) -> None:
         ["demo", "--rotate"],
         ["demo", "--rotate", "test-secret", "--port", "8890"],
         ["demo", "--rotate", "test-secret", "--no-browser"],
+        ["demo", "--choose", "aws"],
+        ["demo", "--restart-pod", "--no-browser"],
+        ["demo", "--restart-pod", "--rotate", "test-secret"],
         # Only whole options: a later one must not change what an abbreviation means.
         ["demo", "--no-b"],
     ],
@@ -184,6 +186,23 @@ def test_a_rotation_says_what_it_reaches(pod: DemoPod, capsys) -> None:
     assert "secret/coming-soon created" in capsys.readouterr().out
     assert status("demo", "--rotate", "object-store") == 0
     assert "S3_SECRET_KEY keeps the old value" in capsys.readouterr().out
+
+
+def test_a_start_anew_says_what_the_pod_gets(pod: DemoPod, capsys) -> None:
+    assert status("create", "generic", "aws", "--from-literal=key=a-value-of-the-test") == 0
+    capsys.readouterr()
+    assert status("demo", "--restart-pod") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("pod/demo-nb-0 started anew, with coming-soon, ")
+    assert "aws" not in said
+    assert status("demo", "--restart-pod", "--choose", "aws") == 0
+    first, *more = capsys.readouterr().out.splitlines()
+    assert first.startswith("pod/demo-nb-0 started anew, with aws, coming-soon, ")
+    assert more == [f"  {pod.directory}/secret/aws is mounted now"]
+    assert status("delete", "aws") == 0
+    capsys.readouterr()
+    assert status("demo", "--restart-pod") == 0
+    assert f"  {pod.directory}/secret/aws is gone" in capsys.readouterr().out
 
 
 def test_what_fails_is_one_sentence_and_exits_1(

@@ -121,10 +121,15 @@ USAGE = [
     ["generic", DRY],
     ["generic", "", DRY],
     ["generic", "s", CANARY, DRY],
-    ["generic", "s", f"--from-literal=a={CANARY}"],
     ["generic", "s", f"--from-literal=a={CANARY}", "--dry-run"],
-    ["generic", "s", f"--from-literal=a={CANARY}", "--dry-run=server"],
-    ["generic", "s", f"--from-literal=a={CANARY}", "--dry-run=none"],
+    ["generic", "s", f"--from-literal=a={CANARY}", f"--dry-run={CANARY}"],
+    ["generic", "s", f"--from-literal=a={CANARY}", "--no-poddefault"],
+    ["generic", "s", f"--from-literal=a={CANARY}", "--from-secret=a/b"],
+    ["generic", "s", f"--from-secret={CANARY}"],
+    ["generic", "s", DRY, "--existing", f"--from-literal=a={CANARY}"],
+    ["generic", "s", DRY, "--from-secret=a/b"],
+    ["generic", "s", f"--from-literal=a={CANARY}", "-A", "-n", "alice"],
+    ["generic", "s", f"--from-literal=a={CANARY}", "--dry-run=server", "--report", "r.json"],
     ["generic", "s", DRY, "-o", CANARY],
     ["generic", "s", DRY, f"--from-litteral=a={CANARY}"],
     ["generic", "s", DRY, f"--{CANARY}"],
@@ -174,7 +179,7 @@ def test_what_cannot_be_done_is_told_without_what_was_given(create, words, expec
 def test_a_slip_is_told_what_was_meant(create) -> None:
     assert "--from-literal?" in create("generic", "s", DRY, "--from-litteral=a=b")[2]
     assert "leave out the word secret" in create("secret", "generic", "s")[2]
-    assert "kubectl apply --server-side" in create("generic", "s")[2]
+    assert "--dry-run=client" in create("generic", "s", "--dry-run")[2]
     assert "number 2" in create("generic", "s", DRY, "--from-literal=a=b", "--from-literal=c")[2]
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import sysconfig
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import yaml
 from demo.running import environment
 
@@ -40,6 +44,32 @@ def test_a_rotation_works_there_as_in_the_tour(tmp_path: Path) -> None:
     done = start(tmp_path, "jupyter", "kfsecrets", "demo", "--rotate", "test-secret")
     assert done.returncode == 0, done.stderr
     assert "secret/test-secret rotated" in done.stdout
+
+
+FOLLOWED = """
+import os, time
+from kfsecrets_ext import inventory
+from kfsecrets_ext.cluster import connect
+from kfsecrets_ext.demo import contents
+
+with connect() as cluster:
+    cluster.apply(contents.secret("coming-soon"))
+while inventory.collect().get("coming-soon").state != "ready":
+    time.sleep(0.05)
+print("arrived")
+"""
+
+
+def test_a_kubelet_runs_beside_the_command_and_ends_with_it(tmp_path: Path) -> None:
+    done = start(tmp_path, sys.executable, "-c", FOLLOWED)
+    assert (done.returncode, done.stdout) == (0, "arrived\n"), done.stderr
+    mark = environment(tmp_path)["TMPDIR"]
+    while any(mark in " ".join(one.info["cmdline"] or ()) for one in processes()):
+        time.sleep(0.05)
+
+
+def processes() -> Iterator[psutil.Process]:
+    return psutil.process_iter(["cmdline"])
 
 
 def test_the_commands_own_status_is_the_containers(tmp_path: Path) -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
 from demo.values import leaks, values
 
 from kfsecrets_ext import get_secret, get_secret_bytes, inventory
+from kfsecrets_ext.admin import Grant, SecretObject, generic
+from kfsecrets_ext.cluster import NAMESPACE, PODDEFAULT, SECRET
 from kfsecrets_ext.demo import DemoError, contents
+from kfsecrets_ext.demo.follow import following
 from kfsecrets_ext.demo.pod import DemoPod, find, lay_out, reserved
 from kfsecrets_ext.errors import SecretNotFound, SecretNotText, SecretTooLarge, SecretUnreadable
-from kfsecrets_ext.values import SecretStr
+from kfsecrets_ext.poddefaults import render
+from kfsecrets_ext.values import SecretBytes, SecretStr
 
 
 @pytest.fixture(params=["pod", 'a pod\\with "odd"\tname#☃'])
@@ -28,6 +33,13 @@ def pod(request, tmp_path: Path, monkeypatch) -> DemoPod:
 
 def states() -> dict[str, str]:
     return {secret.name: secret.state for secret in inventory.collect().secrets}
+
+
+def stored(pod: DemoPod, name: str) -> dict:
+    with pod.cluster() as cluster:
+        found = cluster.get(SECRET, name, namespace="alice")
+    assert found is not None
+    return found
 
 
 def test_the_pod_is_the_tutorials(pod: DemoPod) -> None:
@@ -103,9 +115,9 @@ def test_a_rotation_reaches_the_reader_and_is_new_each_time(pod: DemoPod) -> Non
 
 @pytest.mark.parametrize("name", [name for name in contents.SECRETS if name != "coming-soon"])
 def test_every_secret_rotates_and_keeps_its_shape(pod: DemoPod, name: str) -> None:
-    before = pod._secret(name)
+    before = stored(pod, name)
     pod.rotate(name)
-    after = pod._secret(name)
+    after = stored(pod, name)
     assert before["data"].keys() == after["data"].keys()
     assert before["data"] != after["data"]
     assert before["type"] == after["type"]
@@ -225,3 +237,140 @@ def test_a_demo_is_found_from_within_or_by_its_directory(
         find(None)
     with pytest.raises(DemoError, match="not the directory of a demo"):
         find(tmp_path)
+
+
+def reasons() -> dict[str, str | None]:
+    return {secret.name: secret.reason for secret in inventory.collect().secrets}
+
+
+def test_a_pod_that_starts_anew_gets_what_was_granted_meanwhile(pod: DemoPod) -> None:
+    with pod.cluster() as cluster:
+        for kind in (PODDEFAULT, SECRET):
+            assert cluster.delete(kind, "test-secret", namespace="alice")
+        pod.sync()
+        assert states()["test-secret"] == "empty"
+        gone = pod.restart()
+        place = str(pod.directory / "secret/test-secret")
+        assert (gone.mounted, gone.gone) == ((), (place,))
+        assert "test-secret" not in gone.poddefaults
+        assert "test-secret" not in states()
+        assert not Path(place).exists()
+        for given in Grant("test-secret", generic("test-secret", [("foo", b"bar")])).to_mappings():
+            given["metadata"]["namespace"] = "alice"
+            cluster.apply(given)
+        # A pod that runs never changes.
+        pod.sync()
+        assert "test-secret" not in states()
+        back = pod.restart()
+    assert (back.mounted, back.gone, back.variables) == ((place,), (), ())
+    assert "test-secret" in back.poddefaults
+    assert get_secret("test-secret", "foo") == "bar"
+    found = inventory.collect().get("test-secret")
+    assert (found.state, found.poddefault) == ("ready", "test-secret")
+
+
+def test_the_stamps_are_the_versions_that_the_cluster_keeps(pod: DemoPod) -> None:
+    with pod.cluster() as cluster:
+        stored = {
+            one["metadata"]["name"]: one["metadata"]["resourceVersion"]
+            for one in cluster.list(PODDEFAULT, namespace="alice")
+        }
+    assert {one["name"]: one["stamp"] for one in inventory.pod().poddefaults} == stored
+
+
+def test_an_optional_secret_is_declared_not_granted_yet_until_it_comes(pod: DemoPod) -> None:
+    assert reasons()["coming-soon"].startswith("Declared, not granted yet")
+    with pod.cluster() as cluster:
+        cluster.apply(contents.secret("coming-soon"))
+    assert pod.sync() == (str(pod.directory / "secret/coming-soon"),)
+    assert (states()["coming-soon"], reasons()["coming-soon"]) == ("ready", None)
+
+
+def test_a_secret_that_goes_empties_an_optional_mount_and_leaves_a_required_one(
+    pod: DemoPod,
+) -> None:
+    with pod.cluster() as cluster:
+        for name in ("database", "legacy-token"):
+            cluster.delete(SECRET, name, namespace="alice")
+    pod.sync()
+    assert states()["database"] == "empty"
+    assert get_secret("legacy-token", "token")
+
+
+def test_a_poddefault_that_is_not_chosen_does_not_reach_the_pod(pod: DemoPod) -> None:
+    grant = Grant("aws", SecretObject("aws", {"key": SecretBytes(b"0123456789")}, None, "alice"))
+    with pod.cluster() as cluster:
+        for given in grant.to_mappings():
+            cluster.apply(given)
+    assert "aws" not in pod.restart().poddefaults
+    assert "aws" in pod.restart(["aws"]).poddefaults
+    assert get_secret("aws", "key") == "0123456789"
+    # It stays chosen.
+    assert "aws" in pod.restart().poddefaults
+    with pytest.raises(DemoError, match=r"no PodDefault 'gcp'.*aws"):
+        pod.restart(["gcp"])
+
+
+def test_a_pod_that_is_refused_leaves_the_one_before(pod: DemoPod) -> None:
+    clash = render("clash", secret_name="database", mount_path="/secret/test-secret")
+    clash["metadata"]["namespace"] = "alice"
+    clash["spec"]["selector"]["matchLabels"] = {"test-secret": "true"}
+    with pod.cluster() as cluster:
+        cluster.create(clash)
+        with pytest.raises(DemoError, match="not admitted"):
+            pod.restart()
+        assert get_secret("test-secret", "foo") == "bar"
+        cluster.delete(PODDEFAULT, "clash", namespace="alice")
+        cluster.delete(SECRET, "legacy-token", namespace="alice")
+    with pytest.raises(DemoError, match="waits for the Secret 'legacy-token'"):
+        pod.restart()
+    assert states()["legacy-token"] == "stale"
+
+
+@pytest.mark.parametrize("path", ["/cluster/namespaces/alice/secrets", "/proc/self", "/run/x/.."])
+def test_what_is_the_demos_own_is_not_mounted_over(pod: DemoPod, path: str) -> None:
+    over = render("over", mount_path=path, namespace="alice")
+    over["spec"]["selector"]["matchLabels"] = {"test-secret": "true"}
+    with pod.cluster() as cluster:
+        cluster.create(over)
+    with pytest.raises(DemoError, match="own files"):
+        pod.restart()
+
+
+def test_a_restart_makes_a_stale_mount_fresh(pod: DemoPod) -> None:
+    before = get_secret("legacy-token", "token")
+    pod.restart()
+    assert states()["legacy-token"] == "ready"
+    assert get_secret("legacy-token", "token") != before
+
+
+def test_the_kubelet_follows_the_cluster(pod: DemoPod) -> None:
+    with following(pod), pod.cluster() as cluster:
+        cluster.apply(contents.secret("coming-soon"))
+        while states()["coming-soon"] != "ready":
+            time.sleep(0.05)
+        before = get_secret("coming-soon", "token")
+        cluster.apply(contents.secret("coming-soon", rotated=True))
+        while get_secret("coming-soon", "token") == before:
+            time.sleep(0.05)
+        cluster.delete(SECRET, "coming-soon", namespace="alice")
+        while states()["coming-soon"] != "empty":
+            time.sleep(0.05)
+    # Nobody follows any more.
+    with pod.cluster() as cluster:
+        cluster.apply(contents.secret("coming-soon"))
+    time.sleep(0.5)
+    assert states()["coming-soon"] == "empty"
+
+
+def test_tenants_and_others_are_there(pod: DemoPod) -> None:
+    with pod.cluster() as cluster:
+        found = {one["metadata"]["name"]: one["metadata"] for one in cluster.list(NAMESPACE)}
+    tenants = [
+        name
+        for name, metadata in found.items()
+        if metadata.get("labels", {}).get("app.kubernetes.io/part-of") == "kubeflow-profile"
+    ]
+    assert tenants == ["alice", "bob", "carol"]
+    assert found["alice"]["annotations"]["owner"] == "alice@example.com"
+    assert {"default", "kubeflow"} <= set(found)

@@ -313,3 +313,28 @@ def test_a_browser_opens_the_tour_without_the_token_on_its_command_line(tmp_path
         process.send_signal(signal.SIGINT)
         process.communicate()
     assert process.returncode == 0
+
+
+def test_what_an_administrator_grants_comes_to_the_panel_and_the_kernel(tmp_path: Path) -> None:
+    with Demo(tmp_path) as demo:
+        kernel = demo.kernel()
+        demo.execute(kernel, "from kfsecrets_ext import get_secret")
+        make = "!printf demo-value-0af3 | jupyter kfsecrets create generic aws --from-file=key=-"
+        assert "secret/aws created in alice" in demo.execute(kernel, make)
+        assert "aws" not in demo.secrets()
+        said = demo.execute(kernel, "!jupyter kfsecrets demo --restart-pod --choose aws")
+        assert "secret/aws is mounted now" in said
+        # The kernel went on, and so did the server.
+        shown = demo.secrets()["aws"]
+        assert (shown["state"], shown["poddefault"]) == ("ready", "aws")
+        assert demo.execute(kernel, "print(len(get_secret('aws', 'key')))") == "15\n"
+        # A Secret that goes leaves its mount empty, and one that comes fills it.
+        demo.execute(kernel, "from kfsecrets_ext.cluster import connect, SECRET")
+        demo.execute(kernel, "connect().delete(SECRET, 'aws', namespace='alice')")
+        while demo.secrets()["aws"]["state"] != "empty":
+            time.sleep(0.1)
+        assert demo.secrets()["aws"]["reason"].startswith("Declared, not granted yet")
+        demo.execute(kernel, make)
+        while demo.secrets()["aws"]["state"] != "ready":
+            time.sleep(0.1)
+        assert not leaks(demo.text + str(demo.secrets()), values(demo.directory))

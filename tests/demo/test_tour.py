@@ -12,7 +12,7 @@ from demo.running import environment
 from demo.values import leaks, values
 from nbclient import NotebookClient
 
-from kfsecrets_ext.demo.pod import TOUR, DemoPod, lay_out, tour
+from kfsecrets_ext.demo.pod import TOUR, DemoPod, lay_out, packaged
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -86,7 +86,7 @@ def test_each_cell_shows_what_its_text_says(ran) -> None:
 
 
 def test_no_output_is_stored_in_it() -> None:
-    notebook = nbformat.reads(tour(), as_version=4)
+    notebook = nbformat.reads(packaged(TOUR), as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert code
@@ -94,8 +94,8 @@ def test_no_output_is_stored_in_it() -> None:
 
 
 def test_no_value_is_written_in_it(ran) -> None:
-    assert not leaks(tour(), ran[2])
+    assert not leaks(packaged(TOUR), ran[2])
 
 
 def test_binder_opens_the_same_notebook() -> None:
-    assert json.loads((CHECKOUT / "binder" / TOUR).read_text()) == json.loads(tour())
+    assert json.loads((CHECKOUT / "binder" / TOUR).read_text()) == json.loads(packaged(TOUR))

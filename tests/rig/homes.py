@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from kfsecrets_ext.admin.clusterrole import RIGHTS, shipped
 from kfsecrets_ext.cluster import NAMESPACE, Cluster, connect
 from kfsecrets_ext.cluster.embedded import Embedded
 from rig import binaries
@@ -19,6 +22,7 @@ from rig.apiserver import ApiServer
 
 Json = dict[str, Any]
 VALUE = "value-that-nobody-prints"
+ADMINISTRATOR = "platform-admin@example.com"
 OURS = {"app.kubernetes.io/managed-by": "kfsecrets-ext"}
 
 
@@ -30,6 +34,10 @@ class Home(ABC):
     @abstractmethod
     def connect(self) -> Cluster:
         """One more connection to it."""
+
+    @abstractmethod
+    def administrator(self) -> Cluster:
+        """A connection with the rights of the ClusterRole that ships, and no other."""
 
     @abstractmethod
     def kubectl(self, obj: Json) -> None:
@@ -53,6 +61,9 @@ class Real(Home):
     def connect(self) -> Cluster:
         return connect(kubeconfig=self.server.kubeconfig)
 
+    def administrator(self) -> Cluster:
+        return administrator(self.server)
+
     def kubectl(self, obj: Json) -> None:
         subprocess.run(
             [
@@ -74,8 +85,35 @@ class InDirectory(Home):
     def connect(self) -> Cluster:
         return Embedded(self.directory)
 
+    def administrator(self) -> Cluster:
+        # there are no users
+        return self.connect()
+
     def kubectl(self, obj: Json) -> None:
         Embedded(self.directory, manager="kubectl").apply(obj)
+
+
+def administrator(server: ApiServer) -> Cluster:
+    """Connect as `ADMINISTRATOR`, who is bound to the ClusterRole that ships, and to nothing else.
+
+    Role and binding are made by whoever needs them first on a server.
+    """
+    rbac, group = "/apis/rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
+    role = yaml.safe_load(shipped())
+    name = role["metadata"]["name"]
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": ADMINISTRATOR}],
+    }
+    for path, obj in (("clusterroles", role), ("clusterrolebindings", binding)):
+        answer = server.call("POST", f"{rbac}/{path}", obj)
+        assert answer.status in (201, 409), answer.body.get("message")
+    cluster = connect(kubeconfig=server.kubeconfig, impersonate=ADMINISTRATOR)
+    # the API server learns of a role a little later
+    while not cluster.allowed(RIGHTS[-1].verb, RIGHTS[-1].kind):
+        pass
+    return cluster
 
 
 def coded(text: str) -> str:
