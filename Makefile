@@ -31,7 +31,7 @@ check: prepare-check static ## the quick loop: style, types, floors, fast tests 
 
 .PHONY: bench
 bench: prepare-test platform ## the figures, each a ratio against a named peer in the same run
-	@for figure in $(filter-out bench/figures.py,$(wildcard bench/*.py)); do \
+	@for figure in $(filter-out bench/figures.py bench/__main__.py,$(wildcard bench/*.py)); do \
 		echo "── $$figure"; PYTHONPATH=tests $(PY) "$$figure" $(ARGS); \
 	done
 

@@ -84,6 +84,11 @@ class ApiServer:
         """The server's address."""
         return f"https://{self.host}:{self.port}"
 
+    @property
+    def logs(self) -> list[Path]:
+        """What it and etcd write down, the audit log among it where one is kept."""
+        return sorted(self.authority.parent.glob("*.log"))
+
     def call(
         self,
         method: str,
@@ -175,15 +180,20 @@ class ApiServer:
 
 
 @contextmanager
-def running(state: Path) -> Iterator[ApiServer]:
+def running(state: Path, *, audited: bool = False) -> Iterator[ApiServer]:
     """Share the API server of this state directory, started first where it does not run.
 
     Parameters
     ----------
     state : Path
         A directory that the processes of one test run have in common.
+    audited : bool
+        Whether it keeps an audit log, of whole requests and answers but of Secrets (``audit.log``
+        of `ApiServer.logs`), and says more in its own; of the state directory, so always the same.
     """
     state.mkdir(parents=True, exist_ok=True)
+    if audited:
+        (state / _POLICY).write_text(json.dumps(_AUDIT), encoding="utf-8")
     with open(state / "users", "a", encoding="utf-8") as users:
         with open(state / "start", "a", encoding="utf-8") as start:
             fcntl.flock(start, fcntl.LOCK_EX)
@@ -304,6 +314,15 @@ _ADMIN = [
         "verbs": [*_READ, *_WRITE],
     },
 ]
+_POLICY = "audit-policy.json"
+_AUDIT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "rules": [
+        {"level": "Metadata", "resources": [{"group": "", "resources": ["secrets"]}]},
+        {"level": "RequestResponse"},
+    ],
+}
 _ROLES = {"kubeflow-view": _VIEW, "kubeflow-edit": _EDIT, "kubeflow-admin": _ADMIN}
 
 
@@ -357,6 +376,8 @@ def _serve(data: Path, stack: contextlib.ExitStack) -> ApiServer:
         "--listen-peer-urls=http://127.0.0.1:0",
     )
     key = data / "server.key"
+    policy = data.parent / _POLICY
+    audit = (f"--audit-policy-file={policy}", f"--audit-log-path={data / 'audit.log'}", "-v=4")
     process = _keep(
         stack,
         data / "kube-apiserver.log",
@@ -366,7 +387,7 @@ def _serve(data: Path, stack: contextlib.ExitStack) -> ApiServer:
         *("--authorization-mode=RBAC", f"--token-auth-file={users}", "--allow-privileged"),
         *("--service-cluster-ip-range=10.0.0.0/24", "--disable-admission-plugins=ServiceAccount"),
         *(f"--service-account-issuer={server.url}", f"--service-account-key-file={key}"),
-        f"--service-account-signing-key-file={key}",
+        *(f"--service-account-signing-key-file={key}", *(audit if policy.exists() else ())),
     )
     while not _is_ready(server):
         if process.poll() is not None:
