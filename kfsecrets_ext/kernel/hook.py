@@ -39,6 +39,6 @@ def _put_on() -> None:
             return
         except BaseException as error:  # noqa: BLE001
             reason = f"The guard could not be put on ({type(error).__name__})."
-    from _kfsecrets_closed import close  # type: ignore[import-not-found]
+    from _kfsecrets_closed import close
 
     close(reason)

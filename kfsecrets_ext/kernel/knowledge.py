@@ -39,6 +39,9 @@ _DOCKER_LIMIT = 2 << 20
 # envFrom without a prefix: which variables are the Secret's is not told
 _LIKELY = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE", re.IGNORECASE)
 
+# An API server nearby has answered by then; for another one, the first message waits.
+_PROMPT = 0.5  # s
+
 _PLACES = "places"
 _DOCKER = "docker"
 _DEPTH = 4
@@ -73,9 +76,11 @@ class Knowledge:
         """Learn what there is; what the Pod object tells is waited for by `refresh`."""
         directory = os.environ.get("KFSECRETS_PODINFO") or podinfo.PODINFO_DIRECTORY
         self._info = podinfo.from_files(directory)
-        self._learn()
         self._asking = threading.Thread(target=self._ask, name="kfsecrets-pod", daemon=True)
         self._asking.start()
+        # The first label of a value stays, and only the Pod object names what is mounted elsewhere.
+        self._asking.join(_PROMPT)
+        self._learn()
 
     def refresh(self) -> None:
         """Learn what changed since the last time."""

@@ -10,6 +10,7 @@ import pytest
 from rig.kubelet import Kubelet
 from rig.pod import CsiVolume, Pod, SecretVolume, SubPath
 
+from kfsecrets_ext.demo.pod import lay_out
 from kfsecrets_ext.kernel.knowledge import Knowledge
 from kfsecrets_ext.kernel.watch import Watch
 from kfsecrets_ext.redaction import Redactor
@@ -31,6 +32,18 @@ for line in sys.stdin:
     knowledge.refresh()
     print(redactor.redact(line), end="", flush=True)
 """
+
+
+def test_a_secret_mounted_elsewhere_is_named_as_the_pod_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = lay_out(tmp_path / "pod")
+    for variable, value in pod.variables().items():
+        monkeypatch.setenv(variable, value)
+    redactor = Redactor()
+    Knowledge(redactor).start()
+    config = (pod.home / ".docker" / "config.json").read_text(encoding="utf-8")
+    assert redactor.redact(config) == "[redacted:docker-config/config.json]"
 
 
 @pytest.mark.slow
