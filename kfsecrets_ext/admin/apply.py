@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from kfsecrets_ext.cluster import FIELD_MANAGER, PODDEFAULT, SECRET, Cluster
-from kfsecrets_ext.errors import Conflict, Forbidden, SecretError
+from kfsecrets_ext.cluster import FIELD_MANAGER, LAST_APPLIED, PODDEFAULT, SECRET, Cluster
+from kfsecrets_ext.errors import Conflict, Forbidden, Rejected, SecretError
 
 from .plan import Change, Plan
 from .report import Outcome, Report, Row
@@ -165,6 +165,10 @@ class _Work:
 
     def _write(self, change: Change) -> None:
         kind = SECRET if change.kind == "Secret" else PODDEFAULT
+        # nothing is deleted before it is known what comes after it
+        obj = None if change.action == "delete" else self._wanted(change)
+        if change.action == "recreate" and obj is not None:
+            self._try(obj)
         if change.action in ("delete", "recreate"):
             self._cluster.delete(
                 kind,
@@ -173,18 +177,15 @@ class _Work:
                 resource_version=change.resource_version,
                 dry_run=self._dry_run,
             )
-        if change.action == "delete":
+        if obj is None or (self._dry_run and change.action == "recreate"):
             return
-        obj = self._wanted(change)
         if change.by_post:
-            # in a dry run the old one is still there, and the new one cannot be tried
-            if not (self._dry_run and change.action == "recreate"):
-                self._cluster.create(obj, dry_run=self._dry_run)
-            return
-        if self._dry_run and change.action == "recreate":
+            self._cluster.create(obj, dry_run=self._dry_run)
             return
         version = change.resource_version if change.action == "change" else "1"
         obj["metadata"]["resourceVersion"] = version
+        if change.strips:
+            self._take_copy(obj)
         try:
             self._cluster.apply(obj, force=self._plan.adopt, dry_run=self._dry_run)
             return
@@ -193,6 +194,31 @@ class _Work:
             if not error.fields or set(error.managers) != {FIELD_MANAGER}:
                 raise
         self._cluster.apply(obj, force=True, dry_run=self._dry_run)
+
+    def _try(self, obj: dict[str, Any]) -> None:
+        """Have the server look at an object that is to replace one, and store nothing."""
+        try:
+            self._cluster.create(obj, dry_run=True)
+        except Conflict as error:
+            # registry/store.go: it looks whether there is one after all else
+            if error.reason != "AlreadyExists":
+                raise
+        except Rejected as error:
+            # the old one takes the place of the new one
+            if error.by != "quota":
+                raise
+
+    def _take_copy(self, obj: dict[str, Any]) -> None:
+        """Become the owner of kubectl's copy, emptied: what applies without it takes it away."""
+        metadata = obj["metadata"]
+        annotations = {**(metadata.get("annotations") or {}), LAST_APPLIED: ""}
+        stored = self._cluster.apply(
+            {**obj, "metadata": {**metadata, "annotations": annotations}},
+            force=True,
+            dry_run=self._dry_run,
+        )
+        if not self._dry_run:
+            metadata["resourceVersion"] = stored["metadata"]["resourceVersion"]
 
     def _wanted(self, change: Change) -> dict[str, Any]:
         """Write the object; it may have another name by now, where its source changed."""

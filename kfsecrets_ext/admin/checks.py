@@ -139,10 +139,10 @@ def _advice(secret: SecretObject) -> Iterator[str]:
 def _is_object(content: SecretBytes) -> bool:
     """Whether json.Unmarshal takes it into a map: what is no UTF-8 is replaced, null is taken."""
     try:
-        given = _decoded(SecretStr(content.decode("utf-8", "replace")))
+        text = SecretStr(content.decode("utf-8", "replace"))
+        return isinstance(_decoded(text), (dict, type(None)))
     except (ValueError, RecursionError):
         return False
-    return given is None or isinstance(given, dict)
 
 
 def _decoded(text: SecretStr) -> Any:

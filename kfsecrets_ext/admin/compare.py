@@ -5,17 +5,27 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from kfsecrets_ext.cluster import FIELD_MANAGER
 from kfsecrets_ext.poddefaults import MANAGED_BY
+from kfsecrets_ext.values import SecretBytes
 
 from .grant import GRANT_LABEL
 from .secret import SecretObject
 
-__all__ = ["Field", "SecretForm", "is_ours", "poddefault_fields", "secret_fields"]
+__all__ = [
+    "Field",
+    "SecretForm",
+    "controller",
+    "is_ours",
+    "keeper",
+    "others_keys",
+    "poddefault_fields",
+    "secret_fields",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +38,13 @@ class Field:
         Such as ``data.foo`` or ``spec.desc``.
     change : str
         ``"added"``, ``"changed"`` or ``"removed"``.
+    owners : tuple of str
+        Other field managers that own it: an apply that is not forced is refused.
     """
 
     path: str
     change: Literal["added", "changed", "removed"]
+    owners: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, str]:
         """Give ``path`` and ``change``."""
@@ -68,13 +81,44 @@ class SecretForm:
             secret.immutable,
             {**secret.labels, MANAGED_BY[0]: MANAGED_BY[1], GRANT_LABEL: grant},
             dict(secret.annotations),
-            {key: _digest(base64.b64encode(secret.data[key])) for key in secret.data},
+            {key: _digest(SecretBytes(base64.b64encode(secret.data[key]))) for key in secret.data},
         )
 
 
 def is_ours(obj: Mapping[str, Any]) -> bool:
     """Say whether an object carries the label of what this package owns."""
     return bool(_labels(obj).get(MANAGED_BY[0]) == MANAGED_BY[1])
+
+
+def controller(obj: Mapping[str, Any]) -> str | None:
+    """Name the object that keeps another one in step, such as ``ExternalSecret db``."""
+    for owner in (obj.get("metadata") or {}).get("ownerReferences") or ():
+        if owner.get("controller"):
+            return f"{owner.get('kind')} {owner.get('name')}"
+    return None
+
+
+def keeper(obj: Mapping[str, Any]) -> str:
+    """Say in a few words who keeps an object that is not ours, as far as it tells."""
+    metadata = obj.get("metadata") or {}
+    for owner in metadata.get("ownerReferences") or ():
+        return f"of {owner.get('kind')} {owner.get('name')}"
+    managed = _labels(obj).get(MANAGED_BY[0])
+    if managed:
+        return f"managed by {managed}"
+    managers = {str(one.get("manager")) for one in metadata.get("managedFields") or ()}
+    return f"written by {', '.join(sorted(managers))}" if managers else "of somebody unknown"
+
+
+def others_keys(obj: Mapping[str, Any]) -> list[str]:
+    """Give the keys of a Secret that others own alone; its metadata is enough."""
+    ours: set[str] = set()
+    theirs: set[str] = set()
+    for entry in (obj.get("metadata") or {}).get("managedFields") or ():
+        tree = (entry.get("fieldsV1") or {}).get("f:data") or {}
+        keys = {name[2:] for name in tree if name.startswith("f:")}
+        (ours if entry.get("manager") == FIELD_MANAGER else theirs).update(keys)
+    return sorted(theirs - ours)
 
 
 def secret_fields(
@@ -103,9 +147,12 @@ def secret_fields(
             fields.append(Field(f"data.{key}", "added"))
         elif key in wanted.digests:
             # `there` is not taken apart: its values are masked where they are, not in a copy
-            if not secrets.compare_digest(_digest(there[key].encode()), wanted.digests[key]):
-                fields.append(Field(f"data.{key}", "changed"))
-        elif _goes(live, ("data", key), posted=False):
+            if not secrets.compare_digest(
+                _digest(SecretBytes(there[key].encode())), wanted.digests[key]
+            ):
+                owners = _others(live, ("data", key))
+                fields.append(Field(f"data.{key}", "changed", owners))
+        elif _goes(live, ("data", key), False):
             fields.append(Field(f"data.{key}", "removed"))
         else:
             others.append(key)
@@ -114,9 +161,10 @@ def secret_fields(
     if bool(live.get("immutable")) != wanted.immutable and (
         wanted.immutable or live.get("immutable")
     ):
-        fields.append(Field("immutable", "added" if wanted.immutable else "removed"))
+        how: Literal["added", "removed"] = "added" if wanted.immutable else "removed"
+        fields.append(Field("immutable", how, _others(live, ("immutable",))))
     metadata = {"labels": wanted.labels, "annotations": wanted.annotations}
-    fields.extend(_metadata_fields(live, metadata, posted=False))
+    fields.extend(_metadata_fields(live, metadata, lambda path: _goes(live, path, False)))
     return tuple(fields), tuple(others)
 
 
@@ -129,22 +177,27 @@ def poddefault_fields(
     ----------
     live, wanted : mapping
     posted : bool
-        Whether it would be deleted and created anew.
+        Whether it would be deleted and created anew: what others brought goes, too.
 
     Returns
     -------
     tuple of Field
         Paths alone: an ``env`` of somebody else's may hold a literal.
     """
-    spec = _differences(live.get("spec") or {}, wanted["spec"], ("spec",), live, posted)
-    return (*spec, *_metadata_fields(live, wanted["metadata"], posted))
+    found = tuple(_fields(live, wanted, lambda path: _goes(live, path, posted)))
+    if not posted:
+        return found
+    return tuple(replace(one, owners=()) for one in _fields(live, wanted, _all) if found)
 
+
+Path = tuple[str, ...]
+Goes = Callable[[Path], bool]
 
 _OPAQUE: Final = "Opaque"
 _SECRET_OF_THIS_PROCESS: Final = secrets.token_bytes(32)
 
 
-def _digest(value: bytes) -> bytes:
+def _digest(value: SecretBytes) -> bytes:
     return hashlib.blake2b(value, key=_SECRET_OF_THIS_PROCESS, digest_size=16).digest()
 
 
@@ -152,53 +205,78 @@ def _labels(obj: Mapping[str, Any]) -> Mapping[str, Any]:
     return (obj.get("metadata") or {}).get("labels") or {}
 
 
+def _all(_path: Path) -> bool:
+    return True
+
+
+def _fields(live: Mapping[str, Any], wanted: Mapping[str, Any], goes: Goes) -> Iterator[Field]:
+    yield from _differences(live.get("spec") or {}, wanted["spec"], ("spec",), live, goes)
+    yield from _metadata_fields(live, wanted["metadata"], goes)
+
+
 def _metadata_fields(
-    live: Mapping[str, Any], wanted: Mapping[str, Any], posted: bool
+    live: Mapping[str, Any], wanted: Mapping[str, Any], goes: Goes
 ) -> Iterator[Field]:
     there = live.get("metadata") or {}
     for part in ("labels", "annotations"):
         yield from _differences(
-            there.get(part) or {}, wanted.get(part) or {}, ("metadata", part), live, posted
+            there.get(part) or {}, wanted.get(part) or {}, ("metadata", part), live, goes
         )
 
 
 def _differences(
     there: Mapping[str, Any],
     wanted: Mapping[str, Any],
-    path: tuple[str, ...],
-    live: Any,
-    posted: bool,
+    path: Path,
+    live: Mapping[str, Any],
+    goes: Goes,
 ) -> Iterator[Field]:
     # lists of a PodDefault are atomic: its definition gives them no keys
     for name in sorted({*there, *wanted}):
         below = (*path, name)
         one, other = there.get(name), wanted.get(name)
         if name not in there:
-            yield Field(".".join(below), "added")
+            yield Field(".".join(below), "added", _others(live, below))
         elif isinstance(one, Mapping) and isinstance(other, Mapping):
-            yield from _differences(one, other, below, live, posted)
+            yield from _differences(one, other, below, live, goes)
         elif name in wanted:
             if one != other:
-                yield Field(".".join(below), "changed")
-        elif _goes(live, below, posted):
-            yield Field(".".join(below), "removed")
+                yield Field(".".join(below), "changed", _others(live, below))
+        elif goes(below):
+            yield Field(".".join(below), "removed", _others(live, below))
 
 
-def _goes(live: Mapping[str, Any], path: tuple[str, ...], posted: bool) -> bool:
-    """Say whether a field of ours goes where it is left out.
+def _goes(live: Mapping[str, Any], path: Path, posted: bool) -> bool:
+    """Say whether a field goes where it is left out.
 
-    Server-side apply removes what an earlier apply brought and nobody else owns; what is deleted
-    and created anew loses all.
+    Server-side apply removes what an earlier apply brought and nobody else owns, and what is a
+    part of a field that it sets as a whole; what is deleted and created anew loses all.
     """
-    owners = set()
-    for entry in (live.get("metadata") or {}).get("managedFields") or ():
-        tree = entry.get("fieldsV1") or {}
-        for name in path:
-            tree = tree.get(f"f:{name}")
-            if tree is None:
-                break
-        else:
-            owners.add((entry.get("manager"), entry.get("operation")))
+    owners, whole = _owners(live, path)
     if posted:
         return any(manager == FIELD_MANAGER for manager, _ in owners)
-    return owners == {(FIELD_MANAGER, "Apply")}
+    return whole or owners == {(FIELD_MANAGER, "Apply")}
+
+
+def _others(live: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    return tuple(sorted({one for one, _ in _owners(live, path)[0]} - {FIELD_MANAGER}))
+
+
+def _owners(live: Mapping[str, Any], path: Path) -> tuple[set[tuple[str, str]], bool]:
+    """Say who owns a field, and whether it is a part of one that is owned as a whole."""
+    owners, whole = set(), False
+    for entry in (live.get("metadata") or {}).get("managedFields") or ():
+        tree = entry.get("fieldsV1") or {}
+        owner = str(entry.get("manager")), str(entry.get("operation"))
+        for name in path:
+            inner = tree.get(f"f:{name}")
+            if inner is None:
+                # the definition of PodDefaults has atomic mappings: a selector
+                if not tree and path[0] == "spec":
+                    owners.add(owner)
+                    whole = True
+                break
+            tree = inner
+        else:
+            owners.add(owner)
+    return owners, whole

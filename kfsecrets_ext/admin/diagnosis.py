@@ -110,7 +110,7 @@ class _Walk:
         except ClusterError as error:
             refused = error
         if refused is None:
-            return Check("server", "ok", f"{self.cluster.server} answers; {self.cluster.who} asks")
+            return Check("server", "ok", f"{self.cluster.server} answers {self.cluster.who}")
         known = refused.reason == "Unauthorized"
         fix = "renew the credentials of the context" if known else "kubectl version"
         return Check("server", "failed", _sentence(refused), fix)
@@ -444,7 +444,7 @@ def _permission(
         what = f"whether {who} may{where} cannot be known: {_listed(unknown)}"
         return Check("permissions", state, what, tenant=tenant, on=ours)
     return Check(
-        "permissions", state, f"{who} may{where} all that it needs", tenant=tenant, on=ours
+        "permissions", state, f"{who} may do all that it needs{where}", tenant=tenant, on=ours
     )
 
 

@@ -6,13 +6,22 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Literal
 
-from kfsecrets_ext.cluster import PODDEFAULT, SECRET, Cluster, Kind
+from kfsecrets_ext.cluster import LAST_APPLIED, PODDEFAULT, SECRET, Cluster, Kind
 from kfsecrets_ext.errors import ClusterError, InvalidName
 from kfsecrets_ext.poddefaults import MANAGED_BY, Finding
 
-from .compare import Field, is_ours, poddefault_fields, secret_fields
+from .compare import (
+    Field,
+    controller,
+    is_ours,
+    keeper,
+    others_keys,
+    poddefault_fields,
+    secret_fields,
+)
 from .forecast import Forecast
 from .grant import GRANT_LABEL, Grant
 from .parallel import in_order
@@ -60,7 +69,8 @@ class Change:
     fields : tuple of Field
         What differs.
     findings : tuple of Finding
-        Lint and the admission forecast, of a PodDefault.
+        Lint and the admission forecast, of a PodDefault; that kubectl keeps a copy of the values,
+        of a Secret.
     note : str
         A sentence, or nothing.
     grant : str
@@ -79,6 +89,7 @@ class Change:
     grant: str = ""
     resource_version: str | None = field(default=None, repr=False)
     by_post: bool = field(default=False, repr=False)
+    strips: bool = field(default=False, repr=False)
 
     @property
     def writes(self) -> bool:
@@ -431,9 +442,15 @@ class _Planner:
             action = "recreate"
             why = "its type" if "type" in changed else "an immutable Secret"
             note = f"{why} cannot be changed: it is deleted and created."
+            if others:
+                action = "foreign"
+                note = (
+                    f"{why} cannot be changed, and somebody else's keys would go with it: "
+                    f"{_some(others)}. Delete it yourself, or take another name."
+                )
         elif others:
-            note = f"somebody else's keys stay: {', '.join(others)}."
-        return Change(
+            note = f"somebody else's keys stay: {_some(others)}."
+        change = Change(
             tenant,
             "Secret",
             wanted.secret.name,
@@ -443,6 +460,32 @@ class _Planner:
             grant=wanted.grant,
             resource_version=secret["metadata"]["resourceVersion"],
         )
+        return self._without_copy(secret, self._taken(change))
+
+    def _taken(self, change: Change) -> Change:
+        """Take in which fields others own: without force, an apply would be refused."""
+        theirs = [one for one in change.fields if one.owners]
+        if change.action != "change" or not theirs or self._adopt:
+            return change
+        owners = sorted({owner for one in theirs for owner in one.owners})
+        note = (
+            f"{_some([one.path for one in theirs])} belongs to {_some(owners)}; "
+            "--adopt takes it over."
+        )
+        return replace(change, action="foreign", note=note)
+
+    def _without_copy(self, live: Mapping[str, Any], change: Change) -> Change:
+        """Take in the copy that kubectl's client-side apply keeps of an object."""
+        if LAST_APPLIED not in (live["metadata"].get("annotations") or {}):
+            return change
+        if self._adopt and change.action in ("change", "unchanged"):
+            path = f"metadata.annotations.{LAST_APPLIED}"
+            fields = [one for one in change.fields if one.path != path]
+            fields.append(Field(path, "removed"))
+            return replace(change, action="change", fields=tuple(fields), strips=True)
+        if change.kind != "Secret" or change.action == "recreate":
+            return change
+        return replace(change, findings=(_copied(change.name),))
 
     def _no_longer(
         self, kind: Literal["Secret", "PodDefault"], metadata: Mapping[str, Any]
@@ -456,6 +499,9 @@ class _Planner:
         goes = self._tidy if grant in granted else self._prune
         action: Action = "delete" if goes else "keep"
         note = "" if goes else "an older one; --prune deletes it once no pod uses it."
+        lost = others_keys({"metadata": metadata}) if goes and kind == "Secret" else []
+        if lost:
+            note = f"somebody else's keys go with it: {_some(lost)}."
         return Change(
             tenant,
             kind,
@@ -517,15 +563,17 @@ class _Planner:
         whole = None
         if self._adopt or is_ours(there):
             whole = self._cluster.get(SECRET, wanted.secret.name, namespace=tenant)
-        if whole is None:
-            found.secrets[number] = Change(
+        kept = controller(there)
+        if whole is None or (kept is not None and not is_ours(whole)):
+            change = Change(
                 tenant,
                 "Secret",
                 wanted.secret.name,
                 "foreign",
-                note="there is one that is not ours; --adopt takes it over.",
+                note=_kept_in_step(kept) if kept else _foreign(there),
                 grant=wanted.grant,
             )
+            found.secrets[number] = self._without_copy(there, change)
             return
         change = self._compared(whole, wanted, tenant)
         if not is_ours(whole):
@@ -632,16 +680,18 @@ class _Planner:
         change = replace(change, resource_version=live["metadata"]["resourceVersion"])
         note = ""
         if not is_ours(live):
-            if not self._adopt:
-                note = "there is one that is not ours; --adopt takes it over."
+            kept = controller(live)
+            if kept or not self._adopt:
+                note = _kept_in_step(kept) if kept else _foreign(live)
                 return replace(change, action="foreign", note=note), None
             note = "taken over."
         posted = self._rights[tenant][PODDEFAULT].by_post
         fields = poddefault_fields(live, obj, posted=posted)
-        return (
-            replace(change, action="change" if fields else "unchanged", fields=fields, note=note),
-            obj["spec"],
-        )
+        action: Action = "change" if fields else "unchanged"
+        change = self._taken(replace(change, action=action, fields=fields, note=note))
+        if change.action == "foreign":
+            return change, None
+        return (change if posted else self._without_copy(live, change)), obj["spec"]
 
     # ── all together ─────────────────────────────────────────────────────────
 
@@ -694,6 +744,9 @@ class _Planner:
     def _allowed(self, change: Change) -> Change:
         """Take in what whoever asks may do."""
         kind = SECRET if change.kind == "Secret" else PODDEFAULT
+        tenant = self._homes.get(change.tenant)
+        if tenant is not None and tenant.going and change.writes and change.action != "delete":
+            return replace(change, action="invalid", note="the namespace is being deleted.")
         may = self._rights[change.tenant][kind]
         verb = may.missing(change.action)
         if verb is not None:
@@ -726,6 +779,39 @@ class _Planner:
 
         answers = in_order(ask, sorted(old), workers=self._cluster.workers)
         return {place: why for answer in answers for place, why in answer}
+
+
+@cache
+def _copied(name: str) -> Finding:
+    """Give the finding of kubectl's copy; one for all tenants."""
+    return Finding(
+        "last-applied",
+        "warning",
+        f"its annotation {LAST_APPLIED} holds a copy of the values",
+        "whoever may read the annotations of Secrets, and what keeps them",
+        "--adopt takes it away. Use kubectl apply --server-side instead of kubectl apply.",
+        subjects=(name,),
+        on=name,
+    )
+
+
+_SHOWN = 10
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _foreign(there: Mapping[str, Any]) -> str:
+    return f"there is one that is not ours ({keeper(there)}); --adopt takes it over."
+
+
+def _kept_in_step(kept: str) -> str:
+    return (
+        f"{kept} keeps one in step that is not ours, and would write it again. Name it in the "
+        "grant as an existing Secret, or take another name."
+    )
 
 
 _NAMES_LISTED = 16

@@ -10,6 +10,7 @@ from kfsecrets_ext.cluster import PODDEFAULT, SECRET, Cluster
 from kfsecrets_ext.errors import ClusterError
 from kfsecrets_ext.poddefaults import MANAGED_BY
 
+from .compare import others_keys
 from .grant import GRANT_LABEL
 from .plan import Change, Plan
 from .rights import rights
@@ -35,7 +36,7 @@ def remove(cluster: Cluster, names: Iterable[str], tenants: Sequence[Tenant] | N
     -------
     Plan
         ``"delete"`` and ``"forbidden"`` alone; nothing for a name that is nowhere. A note says
-        which pods still use a Secret.
+        which pods still use a Secret, and which keys of others go with it.
 
     Raises
     ------
@@ -60,6 +61,7 @@ def remove(cluster: Cluster, names: Iterable[str], tenants: Sequence[Tenant] | N
                     kind,
                     metadata["name"],
                     "delete",
+                    note=_lost(one) if kind == "Secret" else "",
                     grant=grant,
                     resource_version=metadata["resourceVersion"],
                 )
@@ -75,7 +77,7 @@ def remove(cluster: Cluster, names: Iterable[str], tenants: Sequence[Tenant] | N
                 changes.append(replace(change, action="forbidden", note=note))
             else:
                 note = used.get((tenant, change.name), "") if change.kind == "Secret" else ""
-                changes.append(replace(change, note=note))
+                changes.append(replace(change, note=f"{note} {change.note}".strip()))
     return Plan(
         tuple(changes),
         tuple(homes.get(name) or Tenant(name) for name in sorted({*homes, *found})),
@@ -84,6 +86,12 @@ def remove(cluster: Cluster, names: Iterable[str], tenants: Sequence[Tenant] | N
         cluster.context,
         cluster.who,
     )
+
+
+def _lost(secret: Mapping[str, Any]) -> str:
+    lost = others_keys(secret)
+    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+    return f"somebody else's keys go with it: {', '.join(lost[:5])}{more}." if lost else ""
 
 
 def _grant(metadata: Mapping[str, Any], wanted: frozenset[str]) -> str | None:

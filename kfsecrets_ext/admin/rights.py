@@ -14,6 +14,7 @@ __all__ = ["Rights", "rights"]
 
 _KINDS = (SECRET, PODDEFAULT)
 _VERBS = ("patch", "create", "delete")
+_QUESTIONS = tuple((kind, verb) for kind in _KINDS for verb in _VERBS)
 
 Place = TypeVar("Place", bound="str | None")
 
@@ -60,27 +61,34 @@ def rights(cluster: Cluster, namespaces: Iterable[str]) -> dict[str, dict[Kind, 
     Returns
     -------
     dict
-        By namespace and kind. Who may do it everywhere is asked about once.
+        By namespace and kind. What may be done everywhere is asked about once.
     """
     names = list(namespaces)
-    everywhere = _asked(cluster, [None])[None] if len(names) != 1 else None
-    if everywhere is not None and all(one == Rights() for one in everywhere.values()):
+    if len(names) == 1:
+        return _asked(cluster, names, _QUESTIONS)
+    everywhere = _asked(cluster, [None], _QUESTIONS)[None]
+    denied = [(kind, verb) for kind, verb in _QUESTIONS if not getattr(everywhere[kind], verb)]
+    if not denied:
         return dict.fromkeys(names, everywhere)
-    return _asked(cluster, names)
+    return _asked(cluster, names, denied)
 
 
-def _asked(cluster: Cluster, namespaces: Sequence[Place]) -> dict[Place, dict[Kind, Rights]]:
+def _asked(
+    cluster: Cluster, namespaces: Sequence[Place], questions: Sequence[tuple[Kind, str]]
+) -> dict[Place, dict[Kind, Rights]]:
     """Ask for each namespace; all questions are under way at once, as far as may be."""
 
     def ask(question: tuple[Place, Kind, str]) -> bool:
         namespace, kind, verb = question
         return cluster.allowed(verb, kind, namespace=namespace) is not False
 
-    questions = (
-        (namespace, kind, verb) for namespace in namespaces for kind in _KINDS for verb in _VERBS
-    )
-    answers = in_order(ask, questions, workers=cluster.workers)
-    return {
-        namespace: {kind: Rights(**{verb: next(answers) for verb in _VERBS}) for kind in _KINDS}
-        for namespace in namespaces
-    }
+    each = ((namespace, kind, verb) for namespace in namespaces for kind, verb in questions)
+    answers = in_order(ask, each, workers=cluster.workers)
+    found: dict[Place, dict[Kind, Rights]] = {}
+    for namespace in namespaces:
+        said = {question: next(answers) for question in questions}
+        found[namespace] = {
+            kind: Rights(**{verb: said.get((kind, verb), True) for verb in _VERBS})
+            for kind in _KINDS
+        }
+    return found

@@ -70,9 +70,11 @@ class SecretObject:
             As ``kubectl create secret --append-hash`` names it.
         """
         # kubectl, util/hash: name, type and data as Go writes them in JSON, by sorted names
-        data = b",".join(
-            b'%b:"%b"' % (_go_string(SecretBytes(key.encode())), base64.b64encode(value))
-            for key, value in self.data.items()
+        data = SecretBytes(
+            b",".join(
+                b'%b:"%b"' % (_go_string(SecretBytes(key.encode())), base64.b64encode(value))
+                for key, value in self.data.items()
+            )
         )
         content = SecretBytes(
             b'{"data":{%b},"kind":"Secret","name":%b,"type":%b}'
@@ -215,8 +217,10 @@ def docker_config(given: Mapping[str, SecretBytes]) -> SecretBytes:
         ("email", given["email"]),
         ("auth", auth),
     )
-    entry = b",".join(
-        b'"%b":%b' % (name.encode(), _go_string(value)) for name, value in fields if value
+    entry = SecretBytes(
+        b",".join(
+            b'"%b":%b' % (name.encode(), _go_string(value)) for name, value in fields if value
+        )
     )
     return SecretBytes(b'{"auths":{%b:{%b}}}' % (_go_string(given["server"]), entry))
 

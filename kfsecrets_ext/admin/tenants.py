@@ -49,12 +49,15 @@ class Tenant:
     injected : bool or None
         Whether the PodDefault webhook sees its pods, which it does by a label; ``None`` where the
         Namespace may not be read.
+    going : bool
+        Whether it is being deleted.
     """
 
     name: str
     owner: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict, repr=False)
     injected: bool | None = None
+    going: bool = False
 
     @property
     def fix(self) -> str | None:
@@ -217,4 +220,5 @@ def _tenant(namespace: Mapping[str, Any]) -> Tenant:
     labels = metadata.get("labels") or {}
     owner = (metadata.get("annotations") or {}).get("owner")
     key, value = PROFILE_LABEL
-    return Tenant(metadata["name"], owner or None, labels, labels.get(key) == value)
+    injected = labels.get(key) == value
+    return Tenant(metadata["name"], owner or None, labels, injected, _going(namespace))

@@ -7,6 +7,7 @@ Kubernetes client is imported when one is made, not before.
 from __future__ import annotations
 
 from .connect import connect
+from .guarded import LAST_APPLIED
 from .kinds import (
     CLUSTERROLE,
     CLUSTERROLEBINDING,
@@ -32,6 +33,7 @@ __all__ = [
     "CLUSTERROLEBINDING",
     "CRD",
     "FIELD_MANAGER",
+    "LAST_APPLIED",
     "NAMESPACE",
     "NOTEBOOK",
     "POD",

@@ -27,7 +27,7 @@ from kfsecrets_ext.poddefaults.defaults import defaulted
 from kfsecrets_ext.poddefaults.schema import unknown_fields
 from kfsecrets_ext.values import SecretStr
 
-from .guarded import guard
+from .guarded import Unguarded, guard
 from .kinds import NAMESPACE, POD, PODDEFAULT, SECRET, Kind, kind_of
 from .matching import Match, matcher
 from .own import identity
@@ -313,7 +313,7 @@ class Embedded:
 
 def _given(obj: Mapping[str, Any], kind: Kind) -> Json:
     """Copy what is given, in the form in which it is stored."""
-    given: Json = json.loads(json.dumps(obj))
+    given = guard(Unguarded(json.loads(json.dumps(obj))), kind)
     metadata = given.get("metadata")
     given["metadata"] = metadata if isinstance(metadata, dict) else {}
     for name in ("managedFields", "creationTimestamp", "generation", "selfLink"):
@@ -322,9 +322,11 @@ def _given(obj: Mapping[str, Any], kind: Kind) -> Json:
         texts = given.pop("stringData")
         given["data"] = {
             **(given.get("data") or {}),
-            **{key: base64.b64encode(str(text).encode()).decode() for key, text in texts.items()},
+            **{
+                key: SecretStr(base64.b64encode(str(texts[key]).encode()).decode()) for key in texts
+            },
         }
-    return guard(given, kind)
+    return given
 
 
 def _place(given: Json, kind: Kind) -> Place:

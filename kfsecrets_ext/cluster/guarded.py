@@ -8,9 +8,28 @@ from kfsecrets_ext.values import SecretStr
 
 from .kinds import Kind
 
-__all__ = ["guard"]
+__all__ = ["LAST_APPLIED", "Unguarded", "UnguardedList", "guard"]
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""The annotation in which kubectl's client-side apply keeps the whole object, values included."""
+
+
+class Unguarded(dict[str, Any]):
+    """An object as it came; a traceback shows nothing of it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Unguarded()"
+
+
+class UnguardedList(list[Any]):
+    """Objects as they came; a traceback shows nothing of them."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UnguardedList()"
 
 
 def guard(obj: dict[str, Any], kind: Kind) -> dict[str, Any]:
@@ -21,7 +40,7 @@ def guard(obj: dict[str, Any], kind: Kind) -> dict[str, Any]:
     Parameters
     ----------
     obj : dict
-        Is changed in place.
+        Is changed in place; as `Unguarded` it shows nothing meanwhile.
     kind : Kind
 
     Returns
@@ -29,22 +48,28 @@ def guard(obj: dict[str, Any], kind: Kind) -> dict[str, Any]:
     dict
         The same, with its ``apiVersion`` and ``kind``, which the items of a list lack.
     """
+    # no variable here holds what is not masked yet
     obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
-    metadata = obj.get("metadata")
-    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-    if isinstance(annotations, dict) and LAST_APPLIED in annotations:
-        annotations[LAST_APPLIED] = SecretStr(annotations[LAST_APPLIED])
+    if (
+        isinstance(obj.get("metadata"), dict)
+        and isinstance(obj["metadata"].get("annotations"), dict)
+        and LAST_APPLIED in obj["metadata"]["annotations"]
+    ):
+        obj["metadata"]["annotations"][LAST_APPLIED] = SecretStr(
+            obj["metadata"]["annotations"][LAST_APPLIED]
+        )
     if kind.kind == "Secret":
         for field in ("data", "stringData"):
-            data = obj.get(field)
-            if isinstance(data, dict):
+            if isinstance(obj.get(field), dict):
                 obj[field] = {
-                    key: SecretStr(value) if isinstance(value, str) else value
-                    for key, value in data.items()
+                    key: SecretStr(obj[field][key])
+                    if isinstance(obj[field][key], str)
+                    else obj[field][key]
+                    for key in obj[field]
                 }
     elif isinstance(obj.get("spec"), dict):
         _literals(obj["spec"])
-    return obj
+    return dict(obj) if isinstance(obj, Unguarded) else obj
 
 
 def _literals(held: Any) -> None:

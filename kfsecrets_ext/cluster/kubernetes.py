@@ -16,7 +16,7 @@ from kfsecrets_ext.errors import ClusterError, Unreachable
 from kfsecrets_ext.values import SecretBytes
 
 from .answers import Request, refusal, status_of
-from .guarded import guard
+from .guarded import Unguarded, UnguardedList, guard
 from .kinds import SECRET, Kind, kind_of
 from .pace import delay
 from .protocol import FIELD_MANAGER, Event, Json
@@ -249,15 +249,18 @@ class Kubernetes:
 
     def _object(self, answer: Answer, request: Request) -> Json:
         """Return the object of an answer, or raise what it means."""
+        return guard(self._unguarded(answer, request), request.kind)
+
+    def _unguarded(self, answer: Answer, request: Request) -> Unguarded:
         if not 200 <= answer.status < 300:
             raise self._refusal(answer, request)
         held = None
-        with contextlib.suppress(ValueError):  # it holds the body
-            held = json.loads(answer.body)
-        if not isinstance(held, dict):
-            del held
+        if answer.body[:64].lstrip()[:1] == b"{":
+            with contextlib.suppress(ValueError):  # it holds the body
+                held = Unguarded(json.loads(answer.body))
+        if held is None:
             raise Unreachable(f"{self.server} does not answer as an API server does.")
-        return guard(held, request.kind)
+        return held
 
     def _done(self, answer: Answer, request: Request, body: SecretBytes, operation: str) -> Json:
         """As `_object`, for a write that may have been done before it was refused."""
@@ -310,23 +313,24 @@ class _Listing:
                 about = status_of(answer.body).get("metadata") or {}
                 token = str(about.get("continue") or "") if token else ""
                 continue
-            held = self._cluster._object(answer, self._request)
+            held = self._cluster._unguarded(answer, self._request)
             about = held.get("metadata") or {}
             token = str(about.get("continue") or "")
             if self.version is None:
                 self.version = about.get("resourceVersion")
             self._adjust(len(answer.body))
             del answer
-            items = held.pop("items", None) or []
+            items = UnguardedList(held.pop("items", None) or [])
             items.reverse()
             while items:
-                about = items[-1].get("metadata") or {}
-                place = hash((about.get("namespace"), about.get("name")))
+                place = hash(
+                    (items[-1]["metadata"].get("namespace"), items[-1]["metadata"]["name"])
+                )
                 if place in seen:
                     items.pop()
                     continue
                 seen.add(place)
-                yield guard(items.pop(), self._request.kind)
+                yield guard(Unguarded(items.pop()), self._request.kind)
             if not token:
                 return
 
@@ -431,15 +435,15 @@ class _Watch:
         # The connection may fail; it is opened again.
         with contextlib.suppress(*FAULTS):
             for line in lines(response):
-                event = status_of(line)
-                obj = event.get("object")
-                if not isinstance(obj, dict):
+                event = Unguarded(status_of(line))
+                if not isinstance(event.get("object"), dict):
                     return
                 if event.get("type") == "ERROR":
-                    said = SecretBytes(json.dumps(obj).encode())
-                    self._error = Answer(int(obj.get("code") or 500), said)
+                    said = SecretBytes(json.dumps(event["object"]).encode())
+                    self._error = Answer(int(event["object"].get("code") or 500), said)
                     return
-                yield self._noted(str(event.get("type")), guard(obj, self._kind))
+                obj = guard(Unguarded(event["object"]), self._kind)
+                yield self._noted(str(event.get("type")), obj)
 
     def _noted(self, type_: Any, obj: Json) -> Event:
         metadata = obj.get("metadata") or {}

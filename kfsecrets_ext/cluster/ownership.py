@@ -18,6 +18,8 @@ Path = tuple[str, ...]
 
 # apimachinery: what fieldmanager strips before it looks at a set of fields
 _UNOWNED = frozenset({("apiVersion",), ("kind",), ("status",)})
+# apimachinery: a LabelSelector is one field, in the definition of PodDefaults too
+_ATOMIC = frozenset({("spec", "selector")})
 _UNOWNED_METADATA = frozenset(
     {
         *("name", "generateName", "namespace", "uid", "resourceVersion", "generation"),
@@ -136,7 +138,7 @@ def spelled(path: Path) -> str:
 
 
 def _leaves(value: Any, path: Path) -> Iterator[Path]:
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping) and value and path not in _ATOMIC:
         for name, inner in value.items():
             yield from _leaves(inner, (*path, str(name)))
     else:

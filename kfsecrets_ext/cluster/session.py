@@ -138,6 +138,7 @@ class _Credentials:
     configuration: Any = field(repr=False)
     fresh: float  # s
     proxy: str | None = field(default=None, repr=False)
+    acting: Mapping[str, Any] = field(default_factory=dict)
 
 
 # ── a kubeconfig ─────────────────────────────────────────────────────────────
@@ -206,7 +207,9 @@ def _of_kubeconfig(paths: Sequence[str], context: str) -> _Credentials:
             )
             loader.load_and_set(configuration)
             proxy = cluster.safe_get("proxy-url")
-            return _Credentials(configuration, fresh, str(proxy) if proxy else None)
+            # the official client acts as nobody else
+            acting = {} if user is None else {n: user.value[n] for n in _ACTING if n in user.value}
+            return _Credentials(configuration, fresh, str(proxy) if proxy else None, acting)
     raise ClusterError(f"context {context!r} of {place} cannot be used: {fault}.")
 
 
@@ -290,9 +293,13 @@ def _session(credentials: _Credentials, impersonate: str | None, workers: int) -
     configuration.connection_pool_maxsize = workers
     _set_proxy(configuration, server, credentials.proxy)
     headers = _headers(configuration)
-    if impersonate:
-        headers["Impersonate-User"] = impersonate
+    acting = {"as": impersonate} if impersonate else credentials.acting
     fault = None
+    for name, given in acting.items():
+        if _ACTING[name] is None:
+            fault = f"its user acts as another one with {name}, which is not supported: give --as"
+        else:
+            headers[str(_ACTING[name])] = str(given)
     if not all(value.isascii() and value.isprintable() for value in headers.values()):
         fault = "its credentials hold what no header can carry"  # http.client would quote them
     pool = None
@@ -341,6 +348,14 @@ def _set_proxy(configuration: Any, server: str, proxy: str | None) -> None:
         proxy = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     configuration.proxy = proxy or None
 
+
+# client-go: what a user of a kubeconfig says of whom it acts as; groups would need a header twice
+_ACTING = {
+    "as": "Impersonate-User",
+    "as-uid": "Impersonate-Uid",
+    "as-groups": None,
+    "as-user-extra": None,
+}
 
 _TRUST = (
     *("host", "ssl_ca_cert", "cert_file", "key_file", "verify_ssl", "tls_server_name"),

@@ -25,7 +25,7 @@ from kfsecrets_ext.errors import ClusterError
 from kfsecrets_ext.poddefaults import PROFILE_LABEL, NotAManifest, PodDefault, read_manifests
 from kfsecrets_ext.values import SecretBytes
 
-from .guarded import guard
+from .guarded import Unguarded, guard
 from .kinds import NAMESPACE, POD, PODDEFAULT, SECRET, Kind
 
 __all__ = ["Place", "Store", "is_name"]
@@ -151,7 +151,7 @@ class Store:
                     return obj
         # A directory alone is a profile's namespace.
         label, value = PROFILE_LABEL
-        bare: Json = {"metadata": {"name": name, "labels": {label: value}}}
+        bare = Unguarded({"metadata": {"name": name, "labels": {label: value}}})
         return self._completed(NAMESPACE, bare, directory, name)
 
     def _find(self, kind: Kind, namespace: str | None, name: str) -> tuple[Path, Json] | None:
@@ -192,8 +192,11 @@ class Store:
             return []
         return [_copied(obj) for obj in known[1]]
 
-    def _completed(self, kind: Kind, obj: Json, file: Path, namespace: str | None) -> Json:
+    def _completed(self, kind: Kind, obj: Unguarded, file: Path, namespace: str | None) -> Json:
         """Add what an object that was written by hand lacks, the same each time it is read."""
+        return self._whole(kind, guard(obj, kind), file, namespace)
+
+    def _whole(self, kind: Kind, obj: Json, file: Path, namespace: str | None) -> Json:
         metadata = obj["metadata"] if isinstance(obj.get("metadata"), dict) else {}
         obj["metadata"] = metadata
         if not metadata.get("name"):
@@ -208,7 +211,7 @@ class Store:
             metadata["uid"] = str(uuid.uuid5(_NAMESPACE_FOR_IDS, place))
         if kind == SECRET:
             obj.setdefault("type", "Opaque")
-        return guard(obj, kind)
+        return obj
 
     def _part(self, kind: Kind, file: Path, name: str) -> None:
         """Take one object out of a file; others that are in it get files of their own."""
@@ -276,12 +279,12 @@ def _files(directory: Path, pattern: str = "*") -> Iterator[Path]:
             yield file
 
 
-def _parsed(kind: Kind, file: Path, content: bytes) -> list[Json]:
-    try:
-        held = json.loads(content)
-    except ValueError:
-        held = None
-    if isinstance(held, dict) and "items" not in held and held.get("kind") in (kind.kind, None):
+def _parsed(kind: Kind, file: Path, content: SecretBytes) -> list[Unguarded]:
+    held: Unguarded | None = None
+    if content.lstrip()[:1] == b"{":
+        with contextlib.suppress(ValueError):
+            held = Unguarded(json.loads(content))
+    if held is not None and "items" not in held and held.get("kind") in (kind.kind, None):
         written = isinstance(held.get("metadata"), dict) and "uid" in held["metadata"]
         if kind == PODDEFAULT and not written:
             held = _plain(PodDefault.from_mapping(held).to_mapping())
@@ -298,10 +301,9 @@ def _parsed(kind: Kind, file: Path, content: bytes) -> list[Json]:
     return [_plain(one) for one in manifests.others if one.get("kind") in (kind.kind, None)]
 
 
-def _plain(given: Mapping[str, Any]) -> Json:
+def _plain(given: Mapping[str, Any]) -> Unguarded:
     """Make an object of a YAML file one of JSON: its dates become texts."""
-    plain: Json = json.loads(json.dumps(given, default=str))
-    return plain
+    return Unguarded(json.loads(json.dumps(given, default=str)))
 
 
 def _copied(value: Any) -> Any:

@@ -320,11 +320,11 @@ def _is_of_trust(error: BaseException) -> bool:
 
 def _bounded(response: Any, most: int) -> Answer:
     length = response.headers.get("Content-Length") or ""
-    parts: list[bytes] = []
+    parts: list[SecretBytes] = []
     size = int(length) if length.isdecimal() else 0
     if size <= most:
         size = 0
-        for part in response.stream(1 << 18, decode_content=True):
+        for part in map(SecretBytes, response.stream(1 << 18, decode_content=True)):
             parts.append(part)
             size += len(part)
             if size > most:

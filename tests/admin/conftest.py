@@ -29,12 +29,20 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
 
 @pytest.fixture
 def cluster(home: Home) -> Iterator[Cluster]:
-    with home.connect() as cluster:
+    """Give an administrator's connection, who has the ClusterRole that ships and no other right."""
+    with home.administrator() as cluster:
         yield cluster
 
 
 @pytest.fixture
-def make_tenants(home: Home, cluster: Cluster) -> Callable[[int], list[Tenant]]:
+def root(home: Home) -> Iterator[Cluster]:
+    """Give the connection of whoever may do everything: to lay things out, and to look."""
+    with home.connect() as root:
+        yield root
+
+
+@pytest.fixture
+def make_tenants(home: Home, root: Cluster) -> Callable[[int], list[Tenant]]:
     """Give a function that makes so many tenants, and gives them by name."""
 
     def make(number: int, **labels: str) -> list[Tenant]:
@@ -46,8 +54,8 @@ def make_tenants(home: Home, cluster: Cluster) -> Callable[[int], list[Tenant]]:
                 "annotations": {"owner": f"{name}@example.com"},
                 "labels": {**home.labels, "test/group": group, **labels},
             }
-            cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-        assert cluster.get(NAMESPACE, names[0]) is not None
-        return find_tenants(cluster, names=names)
+            root.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        assert root.get(NAMESPACE, names[0]) is not None
+        return find_tenants(root, names=names)
 
     return make

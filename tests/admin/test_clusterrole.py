@@ -16,6 +16,7 @@ import yaml
 from admin import notebooks
 from admin.notebooks import Notebook
 from rig.apiserver import Answer, ApiServer
+from rig.homes import ADMINISTRATOR, administrator
 
 from kfsecrets_ext import admin
 from kfsecrets_ext.admin import Grant, SecretObject
@@ -30,7 +31,7 @@ from kfsecrets_ext.admin.clusterrole import (
 )
 from kfsecrets_ext.admin.diagnosis import diagnose
 from kfsecrets_ext.admin.verify import verify
-from kfsecrets_ext.cluster import SECRET, Cluster, connect
+from kfsecrets_ext.cluster import ROLEBINDING, SECRET, Cluster, connect
 from kfsecrets_ext.errors import InvalidName, SecretError
 from kfsecrets_ext.poddefaults import admit
 from kfsecrets_ext.values import SecretBytes
@@ -310,6 +311,21 @@ def test_every_verb_works_with_the_role_and_as_it_does_for_the_clusters_owner(
             if check["subject"] == "permissions" and check["state"] != "ok"
         ] or [None]
         assert row is None
+
+
+@pytest.mark.slow
+@pytest.mark.platform
+def test_the_administrator_of_the_tests_has_the_role_that_ships_and_no_other_right(
+    api_server: ApiServer,
+) -> None:
+    verbs = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
+    granted = {(right.verb, right.kind) for right in RIGHTS}
+    with administrator(api_server) as cluster:
+        assert cluster.who == ADMINISTRATOR
+        for kind in {kind for _, kind in granted}:
+            may = {verb for verb in verbs if cluster.allowed(verb, kind)}
+            assert may == {verb for verb in verbs if (verb, kind) in granted}, kind
+        assert cluster.allowed("create", ROLEBINDING) is False
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from rig import binaries
 from rig.apiserver import ApiServer
-from rig.homes import data
+from rig.homes import Real, administrator, data, poddefault
 
 from kfsecrets_ext.admin import Grant, SecretObject, Tenant, apply, plan, remove, rotate, tenants
 from kfsecrets_ext.cluster import PODDEFAULT, SECRET, Cluster, connect
@@ -28,7 +28,8 @@ def tenant(api_server: ApiServer, tenant_labels: dict[str, str]) -> Tenant:
 
 @pytest.fixture
 def admin(api_server: ApiServer) -> Iterator[Cluster]:
-    with connect(kubeconfig=api_server.kubeconfig) as cluster:
+    """Give the connection of an administrator with the ClusterRole that ships."""
+    with administrator(api_server) as cluster:
         yield cluster
 
 
@@ -37,6 +38,11 @@ def editor(api_server: ApiServer, tenant: Tenant) -> Iterator[Cluster]:
     who = f"system:serviceaccount:{tenant.name}:default-editor"
     with connect(kubeconfig=api_server.kubeconfig, impersonate=who) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def home(api_server: ApiServer, tenant_labels: dict[str, str]) -> Real:
+    return Real(api_server, tenant_labels)
 
 
 @pytest.fixture
@@ -73,6 +79,25 @@ def test_what_is_new_is_created_and_what_changes_is_made_anew(
     assert after["metadata"]["uid"] != before["metadata"]["uid"]
     assert data(editor.get(SECRET, "test-secret", namespace=tenant.name)) == {"foo": "new"}
     assert plan(editor, [grant("new", desc="Shown")], [tenant]).pending == 0
+
+
+def test_what_others_wrote_into_a_poddefault_goes_when_it_is_made_anew_and_the_plan_says_so(
+    home: Real, editor: Cluster, tenant: Tenant
+) -> None:
+    apply(editor, plan(editor, [grant()], [tenant]))
+    theirs = poddefault(tenant.name, "test-secret")
+    variable = {"name": "THEIRS", "value": "x"}
+    theirs["spec"] = {"env": [variable], "selector": {"matchLabels": {"test-secret": "true"}}}
+    theirs["metadata"]["labels"] = {"theirs": "x"}
+    home.kubectl(theirs)
+    assert plan(editor, [grant()], [tenant]).pending == 0
+    (_, changed) = plan(editor, [grant(desc="Shown")], [tenant])
+    assert changed.action == "recreate"
+    assert [(one.path, one.change) for one in changed.fields] == [
+        ("spec.desc", "changed"),
+        ("spec.env", "removed"),
+        ("metadata.labels.theirs", "removed"),
+    ]
 
 
 def test_one_that_is_cut_between_delete_and_create_is_created_by_the_next(

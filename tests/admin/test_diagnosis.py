@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from admin import notebooks
 from rig.apiserver import MERGE_PATCH, Answer, ApiServer, Webhook
+from rig.homes import administrator
 
 from kfsecrets_ext.admin.diagnosis import CONFIGURATIONS, Check, Diagnosis, diagnose
 from kfsecrets_ext.cluster import CRD, Cluster, Kind, connect
@@ -44,7 +45,8 @@ def configuration(hook: Webhook, tenant_labels: dict[str, str]) -> str:
 
 @pytest.fixture
 def cluster(api_server: ApiServer) -> Iterator[Cluster]:
-    with connect(kubeconfig=api_server.kubeconfig) as cluster:
+    """Give an administrator's connection, who has the ClusterRole that ships and no other right."""
+    with administrator(api_server) as cluster:
         yield cluster
 
 
@@ -355,7 +357,7 @@ def test_all_tenants_are_looked_at_where_none_is_named(
     wrong = {"matchExpressions": [{"key": "a", "operator": "Is"}]}
     bad = {**kinds, "metadata": {"name": "bad"}, "spec": {"selector": wrong}}
     api_server.create(path, bad)
-    with connect(kubeconfig=api_server.kubeconfig) as cluster:
+    with administrator(api_server) as cluster:
         found = diagnose(cluster)
     named = [check for check in about(found, "poddefaults", "bad") if check.tenant == tenant]
     assert [check.state for check in named] == ["failed"]

@@ -61,7 +61,7 @@ def stored(cluster: Cluster, tenants: Sequence[Tenant]) -> dict[tuple[str, str, 
 
 
 def test_what_is_granted_is_created_once_and_unchanged_ever_after(
-    cluster: Cluster, make_tenants: Make
+    cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(2)
     first = plan(cluster, [grant()], tenants)
@@ -74,32 +74,32 @@ def test_what_is_granted_is_created_once_and_unchanged_ever_after(
         * 2
     )
     assert first.counts == {"create": 4}
-    assert stored(cluster, tenants) == {}
+    assert stored(root, tenants) == {}
     report = apply(cluster, first)
     assert report.ok
     assert report.counts == {"done": 4}
     for one in tenants:
-        made = cluster.get(SECRET, "test-secret", namespace=one.name)
+        made = root.get(SECRET, "test-secret", namespace=one.name)
         assert data(made) == {"foo": CANARY}
         assert made is not None
         assert made["metadata"]["labels"] == {
             "app.kubernetes.io/managed-by": "kfsecrets-ext",
             GRANT_LABEL: "test-secret",
         }
-    before = stored(cluster, tenants)
+    before = stored(root, tenants)
     again = plan(cluster, [grant()], tenants)
     assert again.counts == {"unchanged": 4}
     assert again.pending == 0
     assert apply(cluster, again).counts == {"unchanged": 4}
-    assert stored(cluster, tenants) == before
+    assert stored(root, tenants) == before
 
 
 def test_the_lists_of_a_cluster_say_what_those_of_its_namespaces_say(
-    cluster: Cluster, make_tenants: Make
+    cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(6)
     apply(cluster, plan(cluster, [grant()], tenants[:3]))
-    cluster.create(secret(tenants[4].name, {"x": "y"}, "test-secret", version=None) | {})
+    root.create(secret(tenants[4].name, {"x": "y"}, "test-secret", version=None) | {})
     wanted = [grant(foo="new"), grant("other")]
     whole = plan(cluster, wanted, tenants)
     each = [one for some in tenants for one in plan(cluster, wanted, [some])]
@@ -107,7 +107,9 @@ def test_the_lists_of_a_cluster_say_what_those_of_its_namespaces_say(
     assert {one.action for one in whole} == {"create", "change", "unchanged"}
 
 
-def test_the_difference_of_a_secret_is_names_of_keys(cluster: Cluster, make_tenants: Make) -> None:
+def test_the_difference_of_a_secret_is_names_of_keys(
+    cluster: Cluster, root: Cluster, make_tenants: Make
+) -> None:
     tenants = make_tenants(1)
     apply(cluster, plan(cluster, [grant(foo=CANARY, bar="1", old=CANARY)], tenants))
     changed = plan(cluster, [grant(foo=CANARY + "2", bar="1", new=CANARY)], tenants)
@@ -121,7 +123,7 @@ def test_the_difference_of_a_secret_is_names_of_keys(cluster: Cluster, make_tena
     assert CANARY not in said
     assert coded(CANARY)[:12] not in said
     apply(cluster, changed)
-    made = cluster.get(SECRET, "test-secret", namespace=tenants[0].name)
+    made = root.get(SECRET, "test-secret", namespace=tenants[0].name)
     assert data(made) == {"foo": CANARY + "2", "bar": "1", "new": CANARY}
     assert plan(cluster, [grant(foo=CANARY + "2", bar="1", new=CANARY)], tenants).pending == 0
 
@@ -148,18 +150,18 @@ def test_the_difference_of_a_poddefault_is_paths(cluster: Cluster, make_tenants:
 
 
 def test_a_new_type_is_a_new_secret_and_the_plan_says_so(
-    cluster: Cluster, make_tenants: Make
+    cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(1)
     apply(cluster, plan(cluster, [grant()], tenants))
-    before = cluster.get(SECRET, "test-secret", namespace=tenants[0].name)
+    before = root.get(SECRET, "test-secret", namespace=tenants[0].name)
     changed = plan(cluster, [grant(type_="my/type")], tenants)
     one = row(changed, "Secret")
     assert one.action == "recreate"
     assert paths(one)[0] == ("data.foo", "changed") or ("type", "changed") in paths(one)
     assert "deleted and created" in one.note
     assert apply(cluster, changed).ok
-    after = cluster.get(SECRET, "test-secret", namespace=tenants[0].name)
+    after = root.get(SECRET, "test-secret", namespace=tenants[0].name)
     assert before is not None
     assert after is not None
     assert after["type"] == "my/type"
@@ -170,24 +172,24 @@ def test_a_new_type_is_a_new_secret_and_the_plan_says_so(
 
 
 def test_a_foreign_secret_is_left_as_it_is_and_so_is_the_grant(
-    home: Home, cluster: Cluster, make_tenants: Make
+    home: Home, cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(1)
     theirs = secret(tenants[0].name, {"theirs": "x"}, "test-secret")
     del theirs["metadata"]["labels"]
     home.kubectl(theirs)
-    before = stored(cluster, tenants)
+    before = stored(root, tenants)
     found = plan(cluster, [grant()], tenants)
     assert [one.action for one in found] == ["foreign", "foreign"]
     assert "--adopt" in row(found, "Secret").note
     report = apply(cluster, found)
     assert report.counts == {"skipped": 2}
     assert not report.ok
-    assert stored(cluster, tenants) == before
+    assert stored(root, tenants) == before
 
 
 def test_a_foreign_secret_is_taken_over_when_told_and_keeps_its_keys(
-    home: Home, cluster: Cluster, make_tenants: Make
+    home: Home, cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(1)
     theirs = secret(tenants[0].name, {"theirs": "x", "foo": "old"}, "test-secret")
@@ -199,27 +201,27 @@ def test_a_foreign_secret_is_taken_over_when_told_and_keeps_its_keys(
     assert one.note == "taken over; somebody else's keys stay: theirs."
     assert ("data.foo", "changed") in paths(one)
     assert apply(cluster, found).ok
-    made = cluster.get(SECRET, "test-secret", namespace=tenants[0].name)
+    made = root.get(SECRET, "test-secret", namespace=tenants[0].name)
     assert data(made) == {"theirs": "x", "foo": CANARY}
     assert plan(cluster, [grant()], tenants).counts == {"unchanged": 2}
 
 
 def test_a_foreign_secret_of_another_type_is_not_deleted_even_when_told(
-    home: Home, cluster: Cluster, make_tenants: Make
+    home: Home, cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(1)
     theirs = secret(tenants[0].name, {"a": "x"}, "test-secret", type="their/type")
     del theirs["metadata"]["labels"]
     home.kubectl(theirs)
-    before = stored(cluster, tenants)
+    before = stored(root, tenants)
     found = plan(cluster, [grant()], tenants, adopt=True)
     assert row(found, "Secret").action == "foreign"
     apply(cluster, found)
-    assert stored(cluster, tenants) == before
+    assert stored(root, tenants) == before
 
 
 def test_a_foreign_poddefault_is_adopted_only_when_told(
-    home: Home, cluster: Cluster, make_tenants: Make
+    home: Home, cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(1)
     theirs = poddefault(tenants[0].name, "test-secret")
@@ -230,9 +232,9 @@ def test_a_foreign_poddefault_is_adopted_only_when_told(
         ("Secret", "test-secret", "create"),
         ("PodDefault", "test-secret", "foreign"),
     ]
-    version = cluster.get(PODDEFAULT, "test-secret", namespace=tenants[0].name)
+    version = root.get(PODDEFAULT, "test-secret", namespace=tenants[0].name)
     assert not apply(cluster, found).ok
-    assert cluster.get(PODDEFAULT, "test-secret", namespace=tenants[0].name) == version
+    assert root.get(PODDEFAULT, "test-secret", namespace=tenants[0].name) == version
     adopted = plan(cluster, [grant()], tenants, adopt=True)
     assert apply(cluster, adopted).ok
     assert plan(cluster, [grant()], tenants).counts == {"unchanged": 2}
@@ -279,14 +281,14 @@ def test_one_tenant_that_cannot_get_a_grant_does_not_keep_it_from_others(
     ],
 )
 def test_what_the_api_server_would_refuse_is_said_before_anything_is_sent(
-    cluster: Cluster, make_tenants: Make, wanted: Grant, words: str
+    cluster: Cluster, root: Cluster, make_tenants: Make, wanted: Grant, words: str
 ) -> None:
     tenants = make_tenants(1)
     found = plan(cluster, [wanted], tenants)
     assert {one.action for one in found} == {"invalid"}
     assert words in next(iter(found)).note
     apply(cluster, found)
-    assert stored(cluster, tenants) == {}
+    assert stored(root, tenants) == {}
 
 
 def test_a_name_is_granted_to_a_tenant_once_and_a_grant_says_to_whom(
@@ -308,26 +310,26 @@ def test_a_name_is_granted_to_a_tenant_once_and_a_grant_says_to_whom(
 
 
 def test_values_of_another_namespaces_secret_are_copied_with_its_type(
-    cluster: Cluster, make_tenants: Make
+    cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     platform, *tenants = make_tenants(3)
     given = secret(platform.name, {"a": CANARY, "b": "2"}, "source", type="my/type")
-    cluster.create(given)
+    root.create(given)
     wanted = Grant("copy", FromSecret(platform.name, "source", {"a": "token"}))
     assert apply(cluster, plan(cluster, [wanted], tenants)).ok
     for one in tenants:
-        made = cluster.get(SECRET, "copy", namespace=one.name)
+        made = root.get(SECRET, "copy", namespace=one.name)
         assert made is not None
         assert (data(made), made["type"]) == ({"token": CANARY}, "my/type")
     assert plan(cluster, [wanted], tenants).pending == 0
 
 
 def test_each_tenant_can_have_a_source_and_values_of_its_own(
-    cluster: Cluster, make_tenants: Make
+    cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     platform, *tenants = make_tenants(3)
     for one in tenants:
-        cluster.create(secret(platform.name, {"who": f"for {one.name}"}, f"for-{one.name}"))
+        root.create(secret(platform.name, {"who": f"for {one.name}"}, f"for-{one.name}"))
     wanted = Grant(
         "own",
         FromSecret(platform.name, "for-{namespace}", as_name="own-{namespace}"),
@@ -338,10 +340,10 @@ def test_each_tenant_can_have_a_source_and_values_of_its_own(
     report = apply(cluster, plan(cluster, [wanted], tenants))
     assert report.ok
     for one in tenants:
-        (made,) = cluster.list(SECRET, namespace=one.name, labels=f"{GRANT_LABEL}=own")
+        (made,) = root.list(SECRET, namespace=one.name, labels=f"{GRANT_LABEL}=own")
         assert data(made) == {"who": f"for {one.name}"}
         assert re.fullmatch(rf"own-{one.name}-[a-z0-9]{{10}}", made["metadata"]["name"])
-        shown = cluster.get(PODDEFAULT, "own", namespace=one.name)
+        shown = root.get(PODDEFAULT, "own", namespace=one.name)
         assert shown is not None
         assert shown["spec"]["desc"] == f"of {one.name}@example.com"
         volume = shown["spec"]["volumes"][0]["secret"]
@@ -350,7 +352,7 @@ def test_each_tenant_can_have_a_source_and_values_of_its_own(
 
 
 def test_of_an_existing_secret_only_the_poddefault_is_ours(
-    home: Home, cluster: Cluster, make_tenants: Make
+    home: Home, cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(1)
     wanted = Grant("db", "from-vault")
@@ -363,7 +365,7 @@ def test_of_an_existing_secret_only_the_poddefault_is_ours(
     home.kubectl(theirs)
     again = plan(cluster, [wanted], tenants)
     assert [(one.action, one.note) for one in again] == [("unchanged", "")]
-    assert list(cluster.list(SECRET, namespace=tenants[0].name, labels=GRANT_LABEL)) == []
+    assert list(root.list(SECRET, namespace=tenants[0].name, labels=GRANT_LABEL)) == []
 
 
 # ── what will come of it ─────────────────────────────────────────────────────
@@ -406,10 +408,10 @@ def test_a_literal_in_somebodys_poddefault_is_in_no_finding(
 
 
 def test_a_namespace_that_the_webhook_does_not_see_is_said_with_its_mending(
-    cluster: Cluster, make_tenants: Make
+    cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     (one,) = make_tenants(1)
-    space = cluster.get(NAMESPACE, one.name)
+    space = root.get(NAMESPACE, one.name)
     assert space is not None
     unseen = replace(one, injected=False, labels={})
     found = plan(cluster, [grant()], [unseen])
@@ -432,7 +434,7 @@ def test_of_tenants_with_the_same_poddefaults_the_findings_are_the_same_objects(
 
 
 def test_prune_deletes_what_is_ours_and_not_granted_and_nothing_else(
-    home: Home, cluster: Cluster, make_tenants: Make
+    home: Home, cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(2)
     apply(cluster, plan(cluster, [grant(), grant("old")], tenants))
@@ -440,7 +442,7 @@ def test_prune_deletes_what_is_ours_and_not_granted_and_nothing_else(
     del theirs["metadata"]["labels"]
     home.kubectl(theirs)
     # ours by the label of what we own, and of no grant: `create` without a PodDefault made it
-    cluster.create(secret(tenants[0].name, {"a": "x"}, "by-hand"))
+    root.create(secret(tenants[0].name, {"a": "x"}, "by-hand"))
     assert plan(cluster, [grant()], tenants).counts == {"unchanged": 4}
     found = plan(cluster, [grant()], tenants[:1], prune=True)
     assert [(one.kind, one.name) for one in found if one.action == "delete"] == [
@@ -448,7 +450,7 @@ def test_prune_deletes_what_is_ours_and_not_granted_and_nothing_else(
         ("Secret", "old"),
     ]
     assert apply(cluster, found).ok
-    left = {place[1:] for place in stored(cluster, tenants)}
+    left = {place[1:] for place in stored(root, tenants)}
     assert left == {
         *((tenants[0].name, name) for name in ("test-secret", "theirs", "by-hand")),
         *((tenants[1].name, name) for name in ("test-secret", "old")),

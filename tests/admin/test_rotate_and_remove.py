@@ -87,7 +87,7 @@ def reading(secret_name: str) -> dict[str, Any]:
 
 
 def test_a_rotation_by_name_brings_values_and_leaves_the_poddefault_as_it_is(
-    cluster: Cluster, make_tenants: Make
+    cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(2)
     granted(cluster, tenants[:1], desc="one", mount_path="/one")
@@ -98,13 +98,13 @@ def test_a_rotation_by_name_brings_values_and_leaves_the_poddefault_as_it_is(
     assert [one.path for change in found.rest for one in change.fields] == ["data.foo"] * 2
     assert apply(cluster, found.rest).ok
     for one in tenants:
-        assert secrets(cluster, one) == {"test-secret": {"foo": NEW}}
+        assert secrets(root, one) == {"test-secret": {"foo": NEW}}
     assert OLD not in f"{found!r}{json.dumps(found.to_json())}"
     assert NEW not in f"{found!r}{json.dumps(found.to_json())}"
 
 
 def test_a_canary_comes_first_and_the_rest_is_as_it_was(
-    cluster: Cluster, make_tenants: Make
+    cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(3)
     granted(cluster, tenants)
@@ -115,25 +115,25 @@ def test_a_canary_comes_first_and_the_rest_is_as_it_was(
         assert {one.tenant for one in found.rest} == {one.name for one in tenants} - {first.name}
         assert found.plans == (found.canary, found.rest)
     assert apply(cluster, found.canary).ok
-    assert [secrets(cluster, one)["test-secret"]["foo"] for one in tenants] == [NEW, OLD, OLD]
+    assert [secrets(root, one)["test-secret"]["foo"] for one in tenants] == [NEW, OLD, OLD]
     # the rest is planned already, and still holds
     assert apply(cluster, found.rest).ok
-    assert {secrets(cluster, one)["test-secret"]["foo"] for one in tenants} == {NEW}
+    assert {secrets(root, one)["test-secret"]["foo"] for one in tenants} == {NEW}
     with pytest.raises(InvalidName, match="nobody"):
         rotate(cluster, "test-secret", tenants, values(foo=NEW), canary=["nobody"])
 
 
 @pytest.mark.parametrize("option", ["immutable", "append_hash"])
 def test_an_older_secret_stays_while_a_pod_uses_it_and_goes_when_none_does(
-    cluster: Cluster, make_tenants: Make, option: str
+    cluster: Cluster, root: Cluster, make_tenants: Make, option: str
 ) -> None:
     used, unused = tenants = make_tenants(2)
     grant = granted(cluster, tenants, **{option: True})
-    (old,) = secrets(cluster, used)
-    made = cluster.get(SECRET, old, namespace=used.name)
+    (old,) = secrets(root, used)
+    made = root.get(SECRET, old, namespace=used.name)
     assert made is not None
     assert bool(made.get("immutable")) == (option == "immutable")
-    run_pod(cluster, used, "nb-0", **mounting(old))
+    run_pod(root, used, "nb-0", **mounting(old))
 
     found = rotate(cluster, "test-secret", tenants, values(foo=NEW))
     assert (
@@ -148,9 +148,9 @@ def test_an_older_secret_stays_while_a_pod_uses_it_and_goes_when_none_does(
     assert found.uses == (Use(used.name, "nb-0", "nb", old, "volume"),)
     assert apply(cluster, found.rest).ok
     for one in tenants:
-        there = secrets(cluster, one)
+        there = secrets(root, one)
         assert sorted(value["foo"] for value in there.values()) == [NEW, OLD]
-        shown = cluster.get(PODDEFAULT, "test-secret", namespace=one.name)
+        shown = root.get(PODDEFAULT, "test-secret", namespace=one.name)
         assert shown is not None
         name = shown["spec"]["volumes"][0]["secret"]["secretName"]
         assert there[name] == {"foo": NEW}
@@ -163,15 +163,15 @@ def test_an_older_secret_stays_while_a_pod_uses_it_and_goes_when_none_does(
     assert "pod nb-0 uses it" in ends[used.name].note
     assert ends[unused.name].action == "delete"
     assert apply(cluster, tidy).ok
-    assert old in secrets(cluster, used)
-    assert list(secrets(cluster, unused).values()) == [{"foo": NEW}]
-    cluster.delete(POD, "nb-0", namespace=used.name)
+    assert old in secrets(root, used)
+    assert list(secrets(root, unused).values()) == [{"foo": NEW}]
+    root.delete(POD, "nb-0", namespace=used.name)
     gone = rotate(cluster, renewed, [used], prune=True)
     assert [(one.name, one.action) for one in gone.rest if one.writes] == [(old, "delete")]
 
 
 def test_an_older_secret_stays_where_the_new_one_could_not_be_written(
-    home: Home, cluster: Cluster, make_tenants: Make
+    home: Home, cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(1)
     granted(cluster, tenants, append_hash=True)
@@ -184,16 +184,18 @@ def test_an_older_secret_stays_where_the_new_one_could_not_be_written(
     found = plan(cluster, [broken], tenants, prune=True)
     assert [one.action for one in found] == ["invalid", "invalid", "keep"]
     apply(cluster, found)
-    assert list(secrets(cluster, tenants[0]).values()) == [{"foo": OLD}]
+    assert list(secrets(root, tenants[0]).values()) == [{"foo": OLD}]
 
 
-def test_the_pods_that_keep_the_old_values_are_named(cluster: Cluster, make_tenants: Make) -> None:
+def test_the_pods_that_keep_the_old_values_are_named(
+    cluster: Cluster, root: Cluster, make_tenants: Make
+) -> None:
     tenants = make_tenants(1)
     granted(cluster, tenants)
-    run_pod(cluster, tenants[0], "whole-0", **mounting("test-secret"))
-    run_pod(cluster, tenants[0], "part-0", **mounting("test-secret", subPath="foo"))
-    run_pod(cluster, tenants[0], "env-0", **reading("test-secret"))
-    run_pod(cluster, tenants[0], "other-0", **mounting("other"))
+    run_pod(root, tenants[0], "whole-0", **mounting("test-secret"))
+    run_pod(root, tenants[0], "part-0", **mounting("test-secret", subPath="foo"))
+    run_pod(root, tenants[0], "env-0", **reading("test-secret"))
+    run_pod(root, tenants[0], "other-0", **mounting("other"))
     found = rotate(cluster, "test-secret", tenants, values(foo=NEW))
     assert found.uses is not None
     assert [(one.notebook, one.how) for one in found.uses] == [
@@ -262,7 +264,7 @@ def test_what_was_never_granted_cannot_be_rotated_or_is_somebodys(
 
 
 def test_the_secret_that_something_else_brings_is_not_rotated(
-    home: Home, cluster: Cluster, make_tenants: Make
+    home: Home, cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(1)
     apply(cluster, plan(cluster, [Grant("db", "db")], tenants))
@@ -272,14 +274,14 @@ def test_the_secret_that_something_else_brings_is_not_rotated(
     found = rotate(cluster, "db", tenants, values(foo=NEW)).rest
     assert {one.action for one in found if one.kind == "Secret"} == {"foreign"}
     apply(cluster, found)
-    assert secrets(cluster, tenants[0]) == {"db": {"foo": OLD}}
+    assert secrets(root, tenants[0]) == {"db": {"foo": OLD}}
 
 
 # ── remove ───────────────────────────────────────────────────────────────────
 
 
 def test_a_removal_takes_the_poddefault_first_and_what_is_ours_alone(
-    home: Home, cluster: Cluster, make_tenants: Make
+    home: Home, cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(2)
     granted(cluster, tenants)
@@ -289,7 +291,7 @@ def test_a_removal_takes_the_poddefault_first_and_what_is_ours_alone(
         theirs = secret(one.name, {"a": "x"}, "hashed")
         del theirs["metadata"]["labels"]
         home.kubectl(theirs)
-    cluster.create(secret(tenants[0].name, {"a": "x"}, "by-hand"))
+    root.create(secret(tenants[0].name, {"a": "x"}, "by-hand"))
     found = remove(cluster, ["hashed", "by-hand", "nothing"], tenants)
     assert [(one.tenant, one.kind, one.name.partition("-")[0]) for one in found] == [
         (tenants[0].name, "PodDefault", "hashed"),
@@ -301,18 +303,18 @@ def test_a_removal_takes_the_poddefault_first_and_what_is_ours_alone(
     assert {one.action for one in found} == {"delete"}
     assert apply(cluster, found).ok
     for one in tenants:
-        assert set(secrets(cluster, one)) == {"test-secret", "hashed"}
+        assert set(secrets(root, one)) == {"test-secret", "hashed"}
     assert len(remove(cluster, ["hashed"], tenants)) == 0
 
 
 def test_a_removal_everywhere_finds_all_tenants_and_says_who_still_uses_it(
-    cluster: Cluster, make_tenants: Make
+    cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(2)
     name = f"only-{tenants[0].name}"
     grant = Grant(name, SecretObject(name, values(foo=OLD).data))
     apply(cluster, plan(cluster, [grant], tenants))
-    run_pod(cluster, tenants[1], "nb-0", **mounting(name))
+    run_pod(root, tenants[1], "nb-0", **mounting(name))
     found = remove(cluster, [name])
     assert [(one.tenant, one.kind, one.note) for one in found] == [
         (tenants[0].name, "PodDefault", ""),

@@ -48,11 +48,11 @@ def test_they_are_chosen_by_label_by_name_and_all_at_once(
 
 
 def test_a_namespace_without_the_label_is_no_tenant_and_its_mending_is_told(
-    home: Home, cluster: Cluster
+    home: Home, cluster: Cluster, root: Cluster
 ) -> None:
     for labels, flag in (({}, ""), ({"app.kubernetes.io/part-of": "x"}, " --overwrite")):
         name = f"plain-{uuid.uuid4().hex[:8]}"
-        cluster.create(
+        root.create(
             {
                 "apiVersion": "v1",
                 "kind": "Namespace",

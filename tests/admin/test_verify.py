@@ -15,6 +15,7 @@ from admin import notebooks
 from admin.notebooks import Notebook
 from rig import apiserver
 from rig.apiserver import MERGE_PATCH, Answer, ApiServer, Webhook
+from rig.homes import administrator
 
 from kfsecrets_ext.admin import Grant, SecretObject
 from kfsecrets_ext.admin.from_secret import FromSecret
@@ -110,7 +111,8 @@ def hook(place: Place, make_webhook: Callable[[Answer], Webhook]) -> Webhook:
 
 @pytest.fixture
 def cluster(api_server: ApiServer) -> Iterator[Cluster]:
-    with connect(kubeconfig=api_server.kubeconfig) as cluster:
+    """Give an administrator's connection, who has the ClusterRole that ships and no other right."""
+    with administrator(api_server) as cluster:
         yield cluster
 
 

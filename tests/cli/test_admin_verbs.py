@@ -23,6 +23,7 @@ import pytest
 import yaml
 from demo.running import environment
 from rig.apiserver import ApiServer
+from rig.homes import administrator_kubeconfig
 
 from kfsecrets_ext.cluster.embedded import Embedded
 from kfsecrets_ext.poddefaults import PROFILE_LABEL
@@ -81,7 +82,9 @@ class Real(Home):
     """The API server of the rig."""
 
     def __init__(self, server: ApiServer, tmp_path: Path, tenants: list[str]) -> None:
-        super().__init__(tmp_path, {"KUBECONFIG": str(server.kubeconfig)}, tenants)
+        # as the administrator with the least rights, not as whoever may do everything
+        config = administrator_kubeconfig(server, tmp_path)
+        super().__init__(tmp_path, {"KUBECONFIG": str(config)}, tenants)
         self.server = server
 
     def get(self, kind: str, name: str, tenant: str | None = None) -> Json | None:

@@ -840,6 +840,30 @@ def test_a_kubeconfig_of_several_files(
         connect(context="other")
 
 
+def test_whom_the_user_of_a_kubeconfig_acts_as_is_who_asks(
+    api_server: ApiServer, tmp_path: Path
+) -> None:
+    (user,) = json.loads(api_server.kubeconfig.read_text(encoding="utf-8"))["users"]
+    mine, other = (f"acting-{uuid.uuid4().hex[:6]}" for _ in range(2))
+    for name in (mine, other):
+        api_server.create_tenant(name)
+    editor = "system:serviceaccount:{}:default-editor"
+    acting = {**user["user"], "as": editor.format(mine)}
+    path = config(api_server, tmp_path / "acting", user=acting)
+    with connect(kubeconfig=path) as cluster:
+        assert cluster.allowed("get", SECRET, namespace=mine) is True
+        assert cluster.allowed("get", SECRET, namespace=other) is False
+    with connect(kubeconfig=path, impersonate=editor.format(other)) as cluster:
+        assert cluster.allowed("get", SECRET, namespace=mine) is False
+        assert cluster.allowed("get", SECRET, namespace=other) is True
+    grouped = {**acting, "as-groups": ["system:masters"]}
+    path = config(api_server, tmp_path / "grouped", user=grouped)
+    with pytest.raises(ClusterError, match="as-groups, which is not supported: give --as"):
+        connect(kubeconfig=path)
+    with connect(kubeconfig=path, impersonate=editor.format(mine)) as cluster:
+        assert cluster.allowed("get", SECRET, namespace=other) is False
+
+
 def test_certificates_in_the_kubeconfig_itself(api_server: ApiServer, tmp_path: Path) -> None:
     authority = base64.b64encode(api_server.authority.read_bytes()).decode()
     cluster = {"server": f"{api_server.url}/", "certificate-authority-data": authority}

@@ -17,6 +17,7 @@ from demo.running import environment
 from demo.values import leaks, values
 from nbclient import NotebookClient
 from rig.apiserver import ApiServer
+from rig.homes import administrator_kubeconfig
 
 from kfsecrets_ext.cluster import PODDEFAULT, SECRET
 from kfsecrets_ext.demo.follow import following
@@ -149,7 +150,8 @@ def test_it_runs_on_a_real_cluster(
     for name in [name for name in os.environ if name.startswith(("JUPYTER", "KFSECRETS_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PATH", environment(tmp_path)["PATH"])
-    monkeypatch.setenv("KUBECONFIG", str(api_server.kubeconfig))
+    # as the administrator with the least rights
+    monkeypatch.setenv("KUBECONFIG", str(administrator_kubeconfig(api_server, tmp_path)))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("KFSECRETS_ROOTS", str(tmp_path / "secret"))

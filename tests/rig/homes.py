@@ -98,6 +98,25 @@ def administrator(server: ApiServer) -> Cluster:
 
     Role and binding are made by whoever needs them first on a server.
     """
+    _bind(server)
+    cluster = connect(kubeconfig=server.kubeconfig, impersonate=ADMINISTRATOR)
+    # the API server learns of a role a little later
+    while not cluster.allowed(RIGHTS[-1].verb, RIGHTS[-1].kind):
+        pass
+    return cluster
+
+
+def administrator_kubeconfig(server: ApiServer, directory: Path) -> Path:
+    """Write a kubeconfig with which our programs act as `ADMINISTRATOR`; kubectl does, too."""
+    administrator(server).close()
+    held = json.loads(server.kubeconfig.read_text(encoding="utf-8"))
+    held["users"][0]["user"]["as"] = ADMINISTRATOR
+    path = directory / "administrator"
+    path.write_text(json.dumps(held), encoding="utf-8")
+    return path
+
+
+def _bind(server: ApiServer) -> None:
     rbac, group = "/apis/rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
     role = yaml.safe_load(shipped())
     name = role["metadata"]["name"]
@@ -109,11 +128,6 @@ def administrator(server: ApiServer) -> Cluster:
     for path, obj in (("clusterroles", role), ("clusterrolebindings", binding)):
         answer = server.call("POST", f"{rbac}/{path}", obj)
         assert answer.status in (201, 409), answer.body.get("message")
-    cluster = connect(kubeconfig=server.kubeconfig, impersonate=ADMINISTRATOR)
-    # the API server learns of a role a little later
-    while not cluster.allowed(RIGHTS[-1].verb, RIGHTS[-1].kind):
-        pass
-    return cluster
 
 
 def coded(text: str) -> str:
