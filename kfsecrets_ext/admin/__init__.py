@@ -10,11 +10,10 @@ itself, and `handover` writes what a controller needs to go on alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from .apply import apply
 from .checks import advice, problems
 from .compare import Field
+from .diagnosis import Diagnosis, diagnose
 from .from_secret import FromSecret
 from .grant import BASE_NAME, GRANT_LABEL, Grant
 from .grants import GrantFileError, load_grants, read_grants
@@ -39,9 +38,6 @@ from .template import TemplateError
 from .tenants import Tenant, TenantChoice, TenantNotFound, read_names, tenants, wait_for_tenant
 from .uses import Use, uses
 from .verify import Verification, verify
-
-if TYPE_CHECKING:
-    from .diagnosis import Diagnosis, diagnose
 
 __all__ = [
     "BASE_NAME",
@@ -95,12 +91,3 @@ __all__ = [
     "verify",
     "wait_for_tenant",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    # Later, since it knows the role's module, which is a command too (``python -m``).
-    if name in ("Diagnosis", "diagnose"):
-        from . import diagnosis
-
-        return getattr(diagnosis, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,12 +1,8 @@
-"""The administrator's ClusterRole: the rights that each verb needs, and no other.
-
-``python -m kfsecrets_ext.admin.clusterrole [VERB…]`` prints it.
-"""
+"""The administrator's ClusterRole: the rights that each verb needs, and no other."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
@@ -166,7 +162,7 @@ def cluster_role_yaml(verbs: Collection[str] = VERBS, *, name: str = ROLE_NAME) 
         f"# What `jupyter kfsecrets {' | '.join(verbs)}` needs, and nothing else.",
         "# Whoever has it reads and writes every Secret of the cluster, and may create pods: bind",
         "# it to few. To leave a part out:",
-        "#   python -m kfsecrets_ext.admin.clusterrole VERB…",
+        "#   jupyter kfsecrets clusterrole VERB…",
         "#",
     ]
     lines += [
@@ -181,25 +177,8 @@ def shipped() -> str:
     return files(__package__).joinpath("clusterrole.yaml").read_text(encoding="utf-8")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the ClusterRole for some verbs, or for all."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        rights_for(given)
-        text = cluster_role_yaml([verb for verb in VERBS if not given or verb in given])
-    except InvalidName as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(text, end="")
-    return 0
-
-
 def _by_kind(rights: Iterable[Right]) -> Iterator[tuple[Kind, list[Right]]]:
     grouped: dict[Kind, list[Right]] = {}
     for right in rights:
         grouped.setdefault(right.kind, []).append(right)
     yield from grouped.items()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -436,7 +436,7 @@ def _permission(
     if missing:
         what = f"{who} lacks{where}: {_listed(missing)}"
         fix = (
-            f"python -m kfsecrets_ext.admin.clusterrole {ours} | kubectl apply -f -; "
+            f"jupyter kfsecrets clusterrole {ours} | kubectl apply -f -; "
             f"kubectl create clusterrolebinding {ROLE_NAME} --clusterrole={ROLE_NAME} --user=…"
         )
         return Check("permissions", state, what, fix, tenant=tenant, on=ours)

@@ -65,7 +65,7 @@ def test_a_part_of_the_verbs_has_a_part_of_the_rights() -> None:
 
 
 def test_the_role_is_printed_for_the_verbs_named() -> None:
-    command = [sys.executable, "-m", "kfsecrets_ext.admin.clusterrole"]
+    command = [sys.executable, "-m", "kfsecrets_ext.cli", "clusterrole"]
     done = subprocess.run([*command, "verify"], capture_output=True, text=True, check=False)
     assert done.stdout == cluster_role_yaml(["verify"])
     assert subprocess.run(command, capture_output=True, text=True).stdout == shipped()

@@ -345,7 +345,7 @@ def test_a_viewer_is_told_what_each_verb_lacks(
     assert rights["apply"].state == "failed"
     assert "create secrets" in rights["apply"].what
     assert "patch poddefaults.kubeflow.org" in rights["apply"].what
-    assert "kfsecrets_ext.admin.clusterrole apply" in (rights["apply"].fix or "")
+    assert "jupyter kfsecrets clusterrole apply" in (rights["apply"].fix or "")
 
 
 def test_all_tenants_are_looked_at_where_none_is_named(
