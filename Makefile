@@ -37,6 +37,7 @@ bench: prepare-test platform ## the figures, each a ratio against a named peer i
 
 .PHONY: mutation
 mutation: prepare-check ## how many small changes of the redactor turn a test red (ARGS="--count 300")
+	.venv/bin/uv pip install --quiet --group mutation
 	$(PY) scripts/mutation.py $(ARGS)
 
 .PHONY: screenshot
