@@ -10,26 +10,28 @@ import argparse
 import os
 import random
 import re
+import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
-from cosmic_ray.commands.init import _all_work_items  # type: ignore[import-untyped]
-from cosmic_ray.mutating import mutate_and_test  # type: ignore[import-untyped]
-from cosmic_ray.work_item import TestOutcome  # type: ignore[import-untyped]
+from cosmic_ray.commands.init import _all_work_items
+from cosmic_ray.mutating import mutate_and_test
+from cosmic_ray.work_item import TestOutcome
 
 ROOT = Path(__file__).parent.parent
 MODULES = """
-    chains compare engines fields forms index markers parts passes ranges record runs scan stream
-    views
+    chains compare dumps engines fields forms index markers parts passes ranges record runs scan
+    stream views
 """
 # The quick ones first: one that is red is enough.
 TESTS = """
-    test_redactor test_notebook test_overmasking test_failures test_stream test_adversary
-    test_engines test_matrix
+    test_redactor test_overmasking test_failures test_matrix test_engines test_adversary
+    test_notebook test_stream
 """
 # What takes long and finds little that the others don't.
 LEFT_OUT = (
@@ -65,6 +67,9 @@ def report(count: int, seed: int, seconds: float) -> int:
     paths = [Path("kfsecrets_ext/redaction", f"{name}.py") for name in MODULES.split()]
     mutants = [item.mutations[0] for item in _all_work_items(paths, {})]
     mutants = [one for one in mutants if _is_code(one)]
+    if subprocess.run(shlex.split(command), check=False, stdout=subprocess.DEVNULL).returncode:
+        print("The tests are red without a mutant.")
+        return 1
     print(f"{len(mutants)} mutants of {len(paths)} modules; a sample of {count}", flush=True)
     end = time.monotonic() + seconds
     outcomes: Counter[str] = Counter()
@@ -81,7 +86,7 @@ def report(count: int, seed: int, seconds: float) -> int:
     total = sum(outcomes.values())
     noticed = total - outcomes[str(TestOutcome.SURVIVED)]
     print(f"{noticed} of {total} noticed: {noticed / max(1, total):.0%}; {dict(outcomes)}")
-    return 0 if total else 1
+    return 0
 
 
 def _is_code(mutant: object) -> bool:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from kfsecrets_ext.values import SecretBytes
 
+from .dumps import dump_begun, may_be_dump
 from .engines import Engine
+from .fields import LONGEST_LINE
 from .forms import (
     ANCHOR,
     AT_BOUNDARIES,
@@ -20,17 +22,20 @@ from .forms import (
     is_public,
     pairs,
 )
-from .markers import marker
+from .markers import MARKER, marker_begun
 from .parts import is_common
 from .record import Known
+from .runs import LONGEST_RUN, RUN
 from .views import (
     DROPPED,
     ONE_ALPHABET,
+    Source,
     begun,
     drop_colours,
     escapes_in,
     fold,
     may_be_escaped,
+    may_be_invisible,
 )
 
 __all__ = ["Index", "MakeEngine", "Part", "build", "combined"]
@@ -49,7 +54,7 @@ class Part:
         Tells whether there is one.
     """
 
-    __slots__ = ("_anchors", "_heads", "_longest", "_owners", "find", "meets")
+    __slots__ = ("_anchors", "_heads", "_longest", "_owners", "_triples", "find", "meets")
 
     def __init__(self, anchors: dict[bytes, Owners], make: MakeEngine):
         self._owners = list(anchors.values())
@@ -57,6 +62,7 @@ class Part:
         self.find, self.meets = engine.find, engine.meets
         self._anchors: dict[bytes, Owners] | None = anchors
         self._heads: list[bytes] = []
+        self._triples: frozenset[bytes] = frozenset()
         self._longest = 1
 
     def owners(self, number: int) -> tuple[tuple[Form, int], ...]:
@@ -71,6 +77,7 @@ class Part:
             if not isinstance(owners, tuple) or any(not at for _, at in owners)
         )
         self._longest = max(map(len, heads), default=1)
+        self._triples = frozenset(anchor[:3] for anchor in heads)
         self._heads = heads
         self._anchors = None
 
@@ -79,9 +86,12 @@ class Part:
         anchors = self._anchors
         if anchors is not None:
             self._sort(anchors)
-        heads, count = self._heads, len(self._heads)
+        heads, count, triples = self._heads, len(self._heads), self._triples
         size = len(view)
         for start in range(max(0, size - self._longest + 1), size):
+            # Most are no beginning by their first three bytes, which is told quicker.
+            if start + 3 <= size and view[start : start + 3] not in triples:
+                continue
             suffix = view[start:]
             at = bisect_left(heads, suffix)
             if at < count and heads[at].startswith(suffix):
@@ -111,8 +121,8 @@ class Index:
         The kinds of escapes that values hold themselves, as `escapes_in` tells.
     controls : bool
         Whether a value holds a control sequence, or the beginning of one.
-    lead : int
-        How many bytes that folding drops a form begins with, at most.
+    leads : frozenset of bytes
+        What forms begin with that folding drops.
     """
 
     __slots__ = (
@@ -126,7 +136,7 @@ class Index:
         "heads",
         "key_width",
         "labels",
-        "lead",
+        "leads",
         "longest_label",
         "raw",
         "twisted",
@@ -138,7 +148,7 @@ class Index:
         self.fields: dict[bytes, frozenset[str]] = {}
         self.heads: list[tuple[SecretBytes, str, str]] = []
         self.labels: frozenset[str] = frozenset()
-        self.lead = 0
+        self.leads: frozenset[bytes] = frozenset()
         self.twisted = 0
         self.controls = False
         self.longest_label = 0
@@ -150,18 +160,26 @@ class Index:
 
     def is_quiet(self, text: str) -> bool:
         """Tell whether a text surely holds nothing, without a closer look."""
-        if not text.isascii():
-            return False
-        data = text.encode()
+        if text.isascii():
+            data = text.encode()
+        else:
+            data = Source(text).data
+            if may_be_invisible(data):
+                return False
         for meets in self._meets_raw:
             if meets(data):
                 return False
         if self._meets_field is not None and self._meets_field(data):
             return False
+        if may_be_dump(data):
+            return False
         if "\x1b" in text:
             data = drop_colours(data)
-            if self.raw or 0x1B in data:
+            if self.controls or 0x1B in data:
                 return False
+            for meets in self._meets_raw:
+                if meets(data):
+                    return False
         if ("\\" in text or "%" in text or "&" in text) and may_be_escaped(data):
             return False
         folded = data.translate(ONE_ALPHABET, DROPPED)
@@ -178,23 +196,64 @@ class Index:
         """Tell whether a value that is masked as a whole field stands in a text."""
         return self._meets_field is not None and bool(self._meets_field(data))
 
-    def is_settled(self, line: str) -> bool:
-        """Tell whether a quiet text that ends a line surely begins nothing either."""
-        if self.lead or self.raw or "[" in line[-self.longest_label - len(marker("")) :]:
-            return False
-        end = line[-_TAIL:].encode()
-        if begun(end) < len(end):
-            return False
-        # What folding leaves of this is long enough, or the line is short.
-        if len(end) == _TAIL and len(fold(end)) < _LONGEST_ANCHOR:
-            return False
+    def settled(self, text: str) -> int | None:
+        """Return up to where nothing that may follow a quiet text makes a part of it a value.
+
+        Returns
+        -------
+        int or None
+            None where this takes a closer look.
+        """
+        if "\x1b" in text or MARKER in text:
+            return None
+        line = Source(text[text.rfind("\n") + 1 :]).data
+        if line and dump_begun(line, at_start=True) < len(line):
+            return None
+        end = Source(text[-_TAIL:]).data
+        size = len(end)
+        if begun(end) < size:
+            return None
+        open_at = min([size, *(part.begun(end) for part in self.raw)])
         folded = fold(end)
-        return all(part.begun(folded) == len(folded) for part in self.folded)
+        # What folding leaves of this is long enough, or all that there is.
+        if len(folded) < _LONGEST_ANCHOR and len(text) > _TAIL:
+            return None
+        left = len(folded) - min([len(folded), *(part.begun(folded) for part in self.folded)])
+        at = size
+        while left:
+            at -= 1
+            left -= end[at] not in DROPPED
+        waiting = end[min(open_at, self.lead_before(end, at)) :]
+        if not waiting.isascii():
+            return None
+        before = text[: min(len(text) - len(waiting), self.field_begun(text))]
+        return min(
+            len(before) - len(before[-LONGEST_RUN:]) + len(before[-LONGEST_RUN:].rstrip(_RUN)),
+            marker_begun(text, self.labels, self.longest_label),
+        )
+
+    def lead_before(self, data: bytes, at: int) -> int:
+        """Return where what folding drops of a form, or the beginning of it, stands before it."""
+        leads = self.leads
+        if leads:
+            for size in range(min(at, max(map(len, leads))), 0, -1):
+                piece = data[at - size : at]
+                if any(lead.startswith(piece) for lead in leads):
+                    return at - size
+        return at
+
+    def field_begun(self, text: str) -> int:
+        """Return the character from which on a text may become a whole field, else the length."""
+        if not self.fields:
+            return len(text)
+        wide = max(LONGEST_LINE, self.key_width + 48)
+        return max(text.rfind("\n") + 1, len(text) - wide, 0)
 
     def __repr__(self) -> str:
         return f"Index({len(self.labels)} labels)"
 
 
+_RUN = RUN.decode()
 _HEAD = 16
 _TAIL = 64
 _LONGEST_ANCHOR = 16
@@ -241,7 +300,7 @@ def combined(indexes: Sequence[Index], make: MakeEngine) -> Index:
         whole.labels |= one.labels
         whole.twisted |= one.twisted
         whole.controls |= one.controls
-        whole.lead = max(whole.lead, one.lead)
+        whole.leads |= one.leads
     whole.heads.sort()
     whole._starts = frozenset(head[:ANCHOR] for head, _, _ in whole.heads)
     whole._meets = tuple(part.meets for part in whole.folded)
@@ -258,7 +317,9 @@ def _add_head(index: Index, form: Form, anchor: bytes) -> None:
     head = form.head(_HEAD)
     # What folding leaves as it is has its anchor there.
     if not head.startswith(anchor):
-        index.lead = max(index.lead, len(edges(head)[0]))
+        lead = edges(head)[0]
+        if lead:
+            index.leads |= {bytes(lead if len(lead) < len(head) else edges(form.written())[0])}
         if not form.bounded and len(head) >= ANCHOR:
             index.heads.append((head, form.label, form.rule))
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from itertools import accumulate
 from typing import NamedTuple
 
 from kfsecrets_ext.values import SecretBytes
 
 from .chains import DEEPEST, View, aligned
 from .compare import LOOSE_DIGITS, Comparer, agreeing, is_exact, may_be_loose
-from .fields import LONGEST_LINE, find_fields
+from .dumps import dump_begun, hex_of_dump, may_be_dump
+from .fields import find_fields
 from .forms import ANCHOR, Form, edges
 from .index import Index, Part
 from .parts import is_common, looks_random
 from .ranges import Joined, Range, merged
 from .runs import LONGEST_RUN, RUN, holds_text, run_around
-from .views import ALL_KINDS, DROPPED, Drop, Folded, Source, begun, escapes_in, fold, unescape, without
+from .views import KINDS, Drop, Folded, Layer, Source, begun, fold, unescape, without
 
 __all__ = ["Pass"]
 
@@ -91,6 +93,7 @@ class Pass:
         self._begun: set[int] = set()
         self._half: set[int] = set()
         self._found: list[Range] = []
+        self._beginnings: list[Range] = []
         self._bounded: list[_Bounded] = []
         self._encoded: list[tuple[int, int, Form]] = []
         self.ranges = self._look()
@@ -104,7 +107,8 @@ class Pass:
             The character that is asked for at most.
         """
         source = self._source
-        at = min(source.byte(upto), self._run_before(min(self._open, self._fields_open())))
+        fields = source.byte(self._index.field_begun(self._text))
+        at = min(source.byte(upto), self._run_before(min(self._open, fields)))
         waiting = [(one.start, one.end) for one in self.ranges]
         for one in self._bounded:
             end = max(one.found.end, one.right)
@@ -145,6 +149,8 @@ class Pass:
         if dropped is not Drop.NOTHING and index.controls:
             self._seen.clear()
             self._look_through(View(source.data), Drop.NOTHING)
+        self._look_at_dumps()
+        self._accept_beginnings()
         if index.meets_field(source.data):
             self._look_for_fields()
         if not (self._found or self._bounded or self._encoded):
@@ -159,32 +165,39 @@ class Pass:
     def _look_through(self, view: View, drop: Drop) -> Drop:
         """Look at a view and all below it; tell what was dropped."""
         end = self._finished(view)
-        if end < len(view.data):
-            cut = view.cut(end)
-            dropped = self._look_at(cut, drop)
-            if view.depth < DEEPEST and begun(cut.data) < end:
-                # What an escape elsewhere would bring about: one level deeper, another is begun.
-                dropped = max(dropped, self._look_through(cut.deeper(), drop))
-            return max(dropped, self._look_at(view, drop)) if self._final else dropped
-        return self._look_at(view, drop)
+        if end == len(view.data):
+            return self._look_at(view, drop)
+        cut = view.cut(end)
+        dropped = self._look_at(cut, drop)
+        if begun(cut.data) < end:
+            dropped = max(dropped, self._look_deeper(cut, drop))
+        return max(dropped, self._look_at(view, drop)) if self._final else dropped
+
+    def _look_deeper(self, view: View, drop: Drop) -> Drop:
+        """Look again one level deeper, as where an escape far away is undone in between."""
+        if view.depth == DEEPEST:
+            return Drop.NOTHING
+        return self._look_through(view.deeper(), drop)
 
     def _look_at(self, view: View, drop: Drop) -> Drop:
-        dropped = Drop.NOTHING
         self._look_raw(view)
         # A value may be wrapped in colours, and a colour be written as an escape.
         plain = without(view.data, drop)
-        if plain is not None:
-            dropped = plain.drop
-            same_end = plain.data[-_LONGEST_HALF:] == view.data[-_LONGEST_HALF:]
-            view = view.over(plain)
-            self._look_raw(view)
-            end = len(view.data) if same_end else self._finished(view)
-            if end < len(view.data):
-                if self._final:
-                    dropped = max(dropped, self._look_below(view.cut(end), drop))
-                else:
-                    view = view.cut(end)
-        return max(dropped, self._look_below(view, drop))
+        if plain is None:
+            return self._look_below(view, drop)
+        dropped = plain.drop
+        same_end = plain.data[-_LONGEST_HALF:] == view.data[-_LONGEST_HALF:]
+        view = view.over(plain)
+        end = len(view.data) if same_end else self._finished(view)
+        views = [view]
+        if end < len(view.data):
+            views = [view.cut(end), view] if self._final else [view.cut(end)]
+        for one in views:
+            self._look_raw(one)
+            dropped = max(dropped, self._look_below(one, drop))
+        if end < len(view.data) or without(view.data, drop) is not None:
+            dropped = max(dropped, self._look_deeper(view, drop))
+        return dropped
 
     def _look_below(self, view: View, drop: Drop) -> Drop:
         self._look_folded(view)
@@ -200,6 +213,24 @@ class Pass:
         if last:
             self._leaves.append(view)
         return dropped
+
+    def _look_at_dumps(self) -> None:
+        view = View(self._source.data)
+        at_start = not self._before or self._before.endswith("\n")
+        end = len(view.data)
+        if self._settle or self._final:
+            end = dump_begun(view.data, at_start=at_start)
+        views = [view]
+        if end < len(view.data):
+            self._leave_open(view, end)
+            views = [view.cut(end), view] if self._final else [view.cut(end)]
+        for one in views if may_be_dump(view.data) else ():
+            layers = hex_of_dump(one.data, at_start=at_start)
+            if layers is not None:
+                alone, whole = layers
+                self._look_folded(one.over(alone))
+                # No line of a dump is cut in two.
+                self._leaves.append(one.over(whole))
 
     def _finished(self, view: View) -> int:
         """Return where an escape begins that is not complete, else the length."""
@@ -375,17 +406,18 @@ class Pass:
                 Range(view.down(first), view.down_end(last), form.label, form.rule),
                 view.down(first - 1) if touched else -1,
                 view.down(last) if _is_word(right) else -1,
-                not first and self._follows_a_word(view, data[:last]),
+                not first and self._follows_a_word(view, last),
             )
         )
 
-    def _follows_a_word(self, view: View, value: bytes) -> bool:
+    def _follows_a_word(self, view: View, last: int) -> bool:
         """Tell whether what stood before ends in a letter or digit, in each way to read it."""
         if not self._before:
             return False
-        # In deeper layers what is no escape itself reads the same.
-        free = ALL_KINDS & ~escapes_in(value)
-        for drop in (Drop.COLOURS, Drop.INVISIBLE):
+        # What leaves the value and its other neighbour as they are may be dropped and undone.
+        drops = [drop for drop in Drop if _stays(without(view.data, drop), last)]
+        free = sum(kinds for kinds in KINDS if _stays(unescape(view.data, kinds), last))
+        for drop in drops:
             data = Source(self._before[-_CONTEXT:]).data
             for layer in view.layers:
                 data = layer.replaced(data)
@@ -432,19 +464,23 @@ class Pass:
             self._found.append(Range(start, end, form.label, form.rule))
 
     def _mask_beginning(self, start: int, end: int, label: str, rule: str) -> None:
-        if any(one.start <= start and end <= one.end for one in self._found):
-            return
-        # Half of an escape behind it may go on with it.
-        if end in self._half:
-            end = len(self._source.data)
-        self._found.append(Range(start, end, label, f"{rule}, its beginning"))
+        self._beginnings.append(Range(start, end, label, f"{rule}, its beginning"))
+
+    def _accept_beginnings(self) -> None:
+        found = sorted(self._found)
+        starts = [one.start for one in found]
+        ends = [0, *accumulate((one.end for one in found), max)]
+        for one in self._beginnings:
+            # Where it is a part of something whole, that is what is named.
+            if one.end > ends[bisect_right(starts, one.start)]:
+                # Half of an escape behind it may go on with it.
+                end = len(self._source.data) if one.end in self._half else one.end
+                self._found.append(one._replace(end=end))
 
     # ── what may still change ───────────────────────────────────────────────
 
     def _leave_open_from(self, view: View, at: int) -> None:
-        # A value may begin with what folding drops.
-        lead = view.data[max(0, at - self._index.lead) : at] if self._index.lead else b""
-        self._leave_open(view, at - len(lead) + len(lead.rstrip(DROPPED)))
+        self._leave_open(view, self._index.lead_before(view.data, at))
 
     def _leave_open(self, view: View, at: int) -> None:
         place = view.down(at)
@@ -455,12 +491,10 @@ class Pass:
         run = self._source.data[max(0, at - LONGEST_RUN) : at]
         return at - len(run) + len(run.rstrip(RUN))
 
-    def _fields_open(self) -> int:
-        if not (self._settle and self._index.fields):
-            return len(self._source.data)
-        line = self._text.rfind("\n") + 1
-        wide = max(LONGEST_LINE, self._index.key_width + 48)
-        return self._source.byte(max(line, len(self._text) - wide, 0))
+
+def _stays(layer: Layer | None, at: int) -> bool:
+    # Whether a layer leaves all up to a place, and what stands there, as it is.
+    return layer is None or layer.forward(at + 1) == (at + 1, at + 1)
 
 
 def _with_lead(data: bytes, first: int, lead: bytes) -> int:

@@ -33,9 +33,12 @@ class Range(NamedTuple):
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:
-    """Return ranges in order, those that overlap as one, by the name of the first and longest."""
+    """Return ranges in order, those that overlap as one, by the name of the first and longest.
+
+    Of the same range, the name of a whole value comes before that of one it is a part of.
+    """
     result: list[Range] = []
-    for one in sorted(ranges, key=lambda one: (one.start, -one.end, one.label, one.rule)):
+    for one in sorted(ranges, key=_order):
         if one.start >= one.end:
             continue
         if result and one.start < result[-1].end:
@@ -44,6 +47,11 @@ def merged(ranges: Iterable[Range]) -> list[Range]:
         else:
             result.append(one)
     return result
+
+
+def _order(one: Range) -> tuple[int, int, int, bool, str, str]:
+    rule = one.rule
+    return one.start, -one.end, rule.count(","), not rule.startswith("value"), one.label, rule
 
 
 class Joined:

@@ -154,9 +154,6 @@ class _Piece:
             for start, end, gap in reversed(self._gaps):
                 if start < at <= end:
                     at = start + gap.settled(at - start)
-            for one in reversed(self.ranges):
-                if one.start < at < one.end:
-                    at = one.start
             if at == wanted:
                 return at
             upto = at

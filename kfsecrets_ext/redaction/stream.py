@@ -95,27 +95,20 @@ class Stream:
     def _advance(self, *, final: bool) -> str:
         text = self._waiting
         index = self._index()
-        if (
-            not self._gone
-            and text.endswith("\n")
-            and index.is_quiet(text)
-            and index.is_settled(text)
-        ):
-            # Most of what is printed: lines that hold and begin nothing.
-            self._before = SecretStr(str.__add__(self._before, text)[-_CONTEXT:])
-            self._waiting = SecretStr("")
-            self._looked_at = 0
-            self._masked = False
-            return str(text)
-        continued = self._gone if self._masked else 0
-        ranges, settled = scan(
-            index,
-            text,
-            before=self._before,
-            final=final,
-            settle=True,
-            continued=continued,
-        )
+        ranges: list[Range] = []
+        quiet = index.settled(text) if index.is_quiet(text) else None
+        if quiet is not None:
+            # Most of what is printed.
+            settled = quiet
+        else:
+            ranges, settled = scan(
+                index,
+                text,
+                before=self._before,
+                final=final,
+                settle=True,
+                continued=self._gone if self._masked else 0,
+            )
         upto = len(text) if final else settled
         shown = self._shown(text, ranges, upto)
         self._before = SecretStr((self._before + _masked(text, ranges, settled))[-_CONTEXT:])

@@ -14,8 +14,8 @@ from functools import lru_cache
 from itertools import accumulate, compress
 
 __all__ = [
-    "ALL_KINDS",
     "DROPPED",
+    "KINDS",
     "ONE_ALPHABET",
     "Drop",
     "Folded",
@@ -26,9 +26,12 @@ __all__ = [
     "escapes_in",
     "fold",
     "may_be_escaped",
+    "may_be_invisible",
+    "replaced",
     "unescape",
     "without",
 ]
+
 
 class Drop(IntEnum):
     """What of a text is dropped before it is looked at."""
@@ -66,14 +69,19 @@ _ENTITY = rb"&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});"
 _BACKSLASH_SIGN, _PERCENT_SIGN, _AMPERSAND = b"\\%&"
 _PERCENTS = re.compile(_PERCENT)
 _ENTITIES = re.compile(_ENTITY)
-ALL_KINDS = 7
-"""Of escapes: 1 backslashes, 2 percent signs, 4 entities."""
+KINDS = (1, 2, 4)
+"""Kinds of escapes: backslashes, percent signs, entities; several are a sum."""
 
+_ALL_KINDS = sum(KINDS)
 _ESCAPES = {
     kinds: re.compile(
-        rb"|".join(one for at, one in enumerate((_BACKSLASH, _PERCENT, _ENTITY)) if kinds & 1 << at)
+        rb"|".join(
+            one
+            for kind, one in zip(KINDS, (_BACKSLASH, _PERCENT, _ENTITY), strict=True)
+            if kinds & kind
+        )
     )
-    for kinds in range(1, ALL_KINDS + 1)
+    for kinds in range(1, _ALL_KINDS + 1)
 }
 _LETTERS = {
     b"a": b"\a",
@@ -108,7 +116,7 @@ def fold(data: bytes) -> bytes:
     return data.translate(ONE_ALPHABET, DROPPED)
 
 
-def unescape(data: bytes, kinds: int = ALL_KINDS) -> Layer | None:
+def unescape(data: bytes, kinds: int = _ALL_KINDS) -> Layer | None:
     r"""Undo one level of JSON, Python, shell, HTML and URL escapes.
 
     ``\xe9`` gives one byte, ``\u00e9`` and ``&#233;`` the UTF-8 of a character.
@@ -124,7 +132,7 @@ def unescape(data: bytes, kinds: int = ALL_KINDS) -> Layer | None:
     Layer or None
         None where there is nothing to undo.
     """
-    return _replaced(_ESCAPES[kinds], data)
+    return replaced(_ESCAPES[kinds], data)
 
 
 def may_be_escaped(data: bytes) -> bool:
@@ -134,6 +142,11 @@ def may_be_escaped(data: bytes) -> bool:
         or (_PERCENT_SIGN in data and _PERCENTS.search(data) is not None)
         or (_AMPERSAND in data and _ENTITIES.search(data) is not None)
     )
+
+
+def may_be_invisible(data: bytes) -> bool:
+    """Tell whether there is something that looks like a character without width."""
+    return any(zero in data for zero in _ZERO_WIDTH)
 
 
 def escapes_in(data: bytes) -> int:
@@ -161,14 +174,26 @@ def without(data: bytes, drop: Drop) -> Layer | None:
     """
     if drop is Drop.NOTHING:
         return None
-    colours = _replaced(_COLOUR, data) if b"\x1b" in data else None
+    colours = replaced(_COLOUR, data) if b"\x1b" in data else None
     if drop is Drop.COLOURS:
         return colours
     left = data if colours is None else colours.data
-    if b"\x1b" in left or (not left.isascii() and any(zero in left for zero in _ZERO_WIDTH)):
-        return _replaced(_INVISIBLE, data)
+    if b"\x1b" in left or (not left.isascii() and may_be_invisible(left)):
+        return replaced(_INVISIBLE, data)
     # Nearly all of it is colours, and their pattern is found quicker alone.
     return colours
+
+
+def replaced(pattern: re.Pattern[bytes], data: bytes) -> Layer | None:
+    """Replace pieces by what they mean.
+
+    Returns
+    -------
+    Layer or None
+        None where there are none.
+    """
+    pieces, count = pattern.subn(b"" if pattern in _DROPPING else _meaning, data)
+    return Layer(pieces, pattern, data) if count else None
 
 
 class Source:
@@ -266,7 +291,7 @@ class Layer:
 
     def replaced(self, data: bytes) -> bytes:
         """Return other data with the same kind of pieces replaced."""
-        layer = _replaced(self._pattern, data)
+        layer = replaced(self._pattern, data)
         return data if layer is None else layer.data
 
     def start(self, index: int) -> int:
@@ -382,13 +407,13 @@ def _unpaired(data: bytes, start: int) -> int:
     return start
 
 
-def _replaced(pattern: re.Pattern[bytes], data: bytes) -> Layer | None:
-    replaced, count = pattern.subn(b"" if pattern in _DROPPING else _meaning, data)
-    return Layer(replaced, pattern, data) if count else None
-
-
 def _meaning(match: re.Match[bytes]) -> bytes:
-    return b"" if match.re in _DROPPING else _unescaped(match[0])
+    if match.re in _DROPPING:
+        return b""
+    if match.re.groups:
+        # Of a line of a dump, the bytes in hexadecimal; what is no dump is in no value.
+        return match[match.lastindex].replace(b" ", b"") if match.lastindex else b"."
+    return _unescaped(match[0])
 
 
 @lru_cache(maxsize=1024)

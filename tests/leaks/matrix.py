@@ -126,6 +126,24 @@ def _b64(value: bytes) -> str:
     return base64.b64encode(value).decode()
 
 
+def _dumped(value: bytes, write: Callable[[int, bytes], str]) -> str:
+    lines = (write(at, value[at : at + 16]) for at in range(0, len(value), 16))
+    return "\n" + "".join(f"{line}\n" for line in lines)
+
+
+def _xxd_line(at: int, line: bytes) -> str:
+    return f"{at:08x}: {line.hex(' ', -2):39}  {_printed(line)}"
+
+
+def _hexdump_line(at: int, line: bytes) -> str:
+    columns = f"{line[:8].hex(' '):23}  {line[8:].hex(' '):23}"
+    return f"{at:08x}  {columns}  |{_printed(line)}|"
+
+
+def _printed(line: bytes) -> str:
+    return "".join(chr(one) if 32 <= one < 127 else "." for one in line)
+
+
 MUST: dict[str, Callable[[bytes], str | None]] = {
     "plain": _of_text(str),
     "repr": _of_text(repr),
@@ -196,6 +214,9 @@ SHOULD: dict[str, Callable[[bytes], str | None]] = {
         lambda text: "\n".join("    " + text[at : at + 20] for at in range(0, len(text), 20))
     ),
     "pprint": _of_text(lambda text: pprint.pformat(text, width=30)),
+    "xxd": lambda value: _dumped(value, _xxd_line),
+    "hexdump -C": lambda value: _dumped(value, _hexdump_line),
+    "od -t x1": lambda value: _dumped(value, lambda at, line: f"{at:07o} {line.hex(' ')}"),
 }
 
 WONT: dict[str, tuple[Callable[[bytes], str | None], str]] = {

@@ -116,6 +116,7 @@ def part_leaks() -> list[str]:
             b'{"auths": {"r": {"auth": "' + base64.b64encode(b"u:Xk29fJq0Zm4T") + b'"}}}',
             "Xk29fJq0Zm4T",
         ),
+        "URL in JSON": (b'{"url": "postgresql://u:Xk29fJq0Zm4T@db:5432/x"}', "Xk29fJq0Zm4T"),
         "URL": (b"postgresql://u:Xk29fJq0Zm4T@db:5432/x", "Xk29fJq0Zm4T"),
         "line": (b"first line 123\nsecond line of it\n", "second line of it"),
         "dotenv": (b"A=1\nTOKEN=plain words of it\n", "plain words of it"),
@@ -136,6 +137,28 @@ def part_leaks() -> list[str]:
     if known.redact(f"<{matrix.KINDS['quotes at both ends'].decode()}>") != "<[redacted:a]>":
         shown.append("quotes at both ends")
     return shown
+
+
+@pytest.mark.parametrize("name", ["xxd", "hexdump -C", "od -t x1"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_value_in_the_middle_of_a_dumped_file_is_masked_line_by_line(name: str, end: str) -> None:
+    known = Redactor()
+    known.add("a", "correct horse battery staple")
+    known.add("b", "q7zxk")
+    dumped = matrix.SHOULD[name]
+    before, after = bytes(range(48, 48 + 21)), bytes(range(48, 48 + 40))
+    text = dumped(before + b"correct horse battery staple" + after)
+    assert text is not None
+    lines = text.splitlines()
+    expected = "\n".join([*lines[:2], "[redacted:a]", *lines[5:]]) + "\n"
+    masked = known.redact(text.replace("\n", end))
+    assert masked.replace("\r", "") == expected
+    assert known.redact(masked) == masked
+    pieces = list(text.replace("\n", end))
+    assert matrix.streamed(known, pieces) == masked
+    short = dumped(b"q7zxk\n")
+    assert short is not None
+    assert known.redact(short) == "\n[redacted:b]\n"
 
 
 def test_parts_of_values_are_masked_alone() -> None:
@@ -171,7 +194,8 @@ MUTATIONS: dict[str, tuple[object, str, object]] = {
     "lines": (parts, "_telling", lambda _: False),
     "escapes": (chains, "unescape", lambda *_: None),
     "one kind of escapes alone": (chains, "_choices", lambda present, _: [present] * (present > 0)),
-    "colours and zero width": (passes, "drop_invisible", lambda _: None),
+    "colours and zero width": (passes, "without", lambda *_: None),
+    "dumps": (passes, "hex_of_dump", lambda *_, **__: None),
     "depth": (passes, "DEEPEST", 1),
     "short values at boundaries": (forms, "AT_BOUNDARIES", 8),
     "whole fields": (passes, "find_fields", nothing),

@@ -101,6 +101,14 @@ def test_fifty_mebibytes_of_pictures_stay(known: Redactor) -> None:
     assert changed <= 0.1 * 39
 
 
+def test_dumps_of_something_else_stay(known: Redactor) -> None:
+    data = rng.randbytes(4000)
+    for name in ("xxd", "hexdump -C", "od -t x1"):
+        text = matrix.SHOULD[name](data)
+        assert text is not None
+        unchanged(known, f"$ {name}{text}done\n")
+
+
 def test_names_beside_values_stay() -> None:
     known = Redactor()
     known.add("db/dsn", "postgresql://robot:Xk29fJq0Zm4T@db.example.com:5432/app")

@@ -38,6 +38,22 @@ def test_longer_value_wins_over_its_own_part() -> None:
     assert known.redact("password123!") == "[redacted:long]"
 
 
+@pytest.mark.parametrize("labels", ["ab", "ba"])
+def test_whole_value_is_named_before_one_that_it_is_a_part_of(labels: str) -> None:
+    whole, part = labels
+    token = "Xk29fJq0Zm4T8vLw"
+    assert redactor(**{whole: token, part: f"p-{token}"}).redact(token) == marker(whole)
+    line = f"token q8Wm4Kx2Vb6J\nurl = https://robot:{token}@host/\n"
+    assert redactor(**{whole: token, part: line}).redact(token) == marker(whole)
+
+
+def test_colour_that_belongs_to_a_value_is_not_dropped_from_it() -> None:
+    value = "\x1b[31mXk29\\fJq0"
+    known = redactor(a=value)
+    for text in (value, value.replace("\\", "\\\\"), f"\x1b[1m{value}\x1b[0m"):
+        assert "fJq0" not in known.redact(text)
+
+
 def test_overlapping_values_leave_nothing_between() -> None:
     known = redactor(a="abcdefgh12", b="gh12345678")
     assert known.redact("<abcdefgh12345678>") == "<[redacted:a]>"

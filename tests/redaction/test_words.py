@@ -52,7 +52,7 @@ def test_parts_of_a_value_are_told_by_what_they_are() -> None:
 
 
 def test_every_part_of_a_rule_that_the_engine_can_name_has_words() -> None:
-    from kfsecrets_ext.redaction import forms, parts, scan
+    from kfsecrets_ext.redaction import forms, parts, passes
 
     named = {kind.name for kind in vars(forms).values() if isinstance(kind, forms.Kind)}
     for kinds in vars(forms).values():
@@ -60,8 +60,9 @@ def test_every_part_of_a_rule_that_the_engine_can_name_has_words() -> None:
             named |= {kind.name for kind in kinds if isinstance(kind, forms.Kind)}
     with open(parts.__file__, encoding="utf-8") as source:
         named |= set(re.findall(r'yield "([^"]+)", ', source.read()))
-    with open(scan.__file__, encoding="utf-8") as source:
-        named |= set(re.findall(r', (its \w+)"', source.read()))
+    with open(passes.__file__, encoding="utf-8") as source:
+        named |= (its := set(re.findall(r', (its \w+)"', source.read())))
+    assert its == {"its beginning"}
     assert len(named) > 10
     assert named - {""} <= set(RULES)
 
