@@ -33,6 +33,14 @@ _COMPLETE = frozenset({"complete", "incomplete", "invalid", "unknown"})
 _METHODS = frozenset({"update", "echo_update", "custom", "request_state", "request_states"})
 _SOURCES = frozenset({"page", "page_raw", "set_next_input", "ask_exit", "edit", "edit_magic"})
 _WIDGET = ("_model_", "_view_")
+# ipykernel: what init_metadata and finish_metadata put there
+_METADATA = frozenset({"started", "dependencies_met", "engine", "status", "version"})
+# All of it is the kernel's, but for errors.
+_BARE = frozenset(
+    {"status", "iopub_welcome", "clear_output", "kernel_info_reply", "comm_info_reply"}
+    | {"connect_reply", "shutdown_reply", "interrupt_reply"}
+    | {"create_subshell_reply", "delete_subshell_reply", "list_subshell_reply"}
+)
 _TRAIT = re.compile(r"[a-z_]{1,32}")
 
 
@@ -81,16 +89,24 @@ class Masker:
         content : mapping
             Of plain JSON types.
         """
-        fields = _FIELDS.get(kind)
-        result = {}
+        if kind in _BARE and content.get("status") != "error":
+            return dict(content)
+        fields = {**_ERROR, **_FIELDS.get(kind, {})}
+        result: dict[str, Any] = {}
         for key, node in content.items():
-            rule = _ERROR.get(key) or (fields.get(key, _kept) if fields is not None else _any)
-            result[key] = rule(self, node)
+            if key in fields:
+                result[key] = fields[key](self, node)
+            else:
+                result[_free(self.text(key), result)] = self.walk(node)
         return result
 
     def metadata(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """Return a message's own metadata, masked."""
-        return {key: self._word(node, _STATUS, key) for key, node in metadata.items()}
+        result: dict[str, Any] = {}
+        for key, node in metadata.items():
+            name = key if key in _METADATA else _free(self.text(key), result)
+            result[name] = self._word(node, _STATUS, key)
+        return result
 
     def buffers(self, buffers: list[Any]) -> list[Any]:
         """Return a message's binary buffers; a marker stands for one that holds a value."""
@@ -104,6 +120,17 @@ class Masker:
         masked, findings = self._redactor.mask(text)
         self.found.update((one.label, one.rule) for one in findings)
         return masked
+
+    def _texts_alone(self, node: Any) -> Any:
+        """Mask texts at any depth, where numbers are the protocol's."""
+        if isinstance(node, dict):
+            result: dict[str, Any] = {}
+            for key, child in node.items():
+                result[_free(self.text(key), result)] = self._texts_alone(child)
+            return result
+        if isinstance(node, (list, tuple)):
+            return [self._texts_alone(child) for child in node]
+        return self.text(node) if isinstance(node, str) else node
 
     def walk(self, node: Any) -> Any:
         """Return plain JSON data, masked: texts, keys and numbers at any depth."""
@@ -271,49 +298,57 @@ def _stream_name(masker: Masker, node: Any) -> Any:
 
 
 _ERROR: dict[str, _Rule] = {"ename": _any, "evalue": _any, "traceback": Masker._traceback}
+_REPLY: dict[str, _Rule] = {"status": _status, "execution_count": _kept}
 _DISPLAY: dict[str, _Rule] = {
     "data": Masker._bundle,
     "metadata": Masker._by_mime,
     "transient": _any,
+    "execution_count": _kept,
 }
-_COMM: dict[str, _Rule] = {"data": Masker._comm}
-_DEBUG: dict[str, _Rule] = {"body": _any, "message": _any}
+_COMM: dict[str, _Rule] = {
+    "data": Masker._comm,
+    **dict.fromkeys(("comm_id", "target_name", "target_module"), _kept),
+}
+_DEBUG: dict[str, _Rule] = {
+    "body": Masker._texts_alone,
+    **dict.fromkeys(("type", "seq", "request_seq", "success", "command", "event"), _kept),
+}
 
-# For each type of message the fields that may be the user's; the others stay. A message of
-# another type is masked whole.
+# For each type of message its fields. Others, and those of another type, are masked whole.
 _FIELDS: dict[str, dict[str, _Rule]] = {
     "stream": {"name": _stream_name, "text": _any},
     "display_data": _DISPLAY,
     "update_display_data": _DISPLAY,
     "execute_result": _DISPLAY,
-    "error": {},
-    "execute_input": {"code": _any},
+    "error": _REPLY,
+    "execute_input": {"code": _any, "execution_count": _kept},
     "execute_reply": {
-        "status": _status,
+        **_REPLY,
         "user_expressions": Masker._expressions,
         "payload": Masker._payload,
     },
-    "inspect_reply": {"status": _status, "data": Masker._bundle, "metadata": Masker._by_mime},
-    "complete_reply": {"status": _status, "matches": _any, "metadata": _any},
-    "history_reply": {"status": _status, "history": _any},
+    "inspect_reply": {
+        **_REPLY,
+        "found": _kept,
+        "data": Masker._bundle,
+        "metadata": Masker._by_mime,
+    },
+    "complete_reply": {
+        **_REPLY,
+        "matches": _any,
+        "metadata": _any,
+        "cursor_start": _kept,
+        "cursor_end": _kept,
+    },
+    "history_reply": {**_REPLY, "history": _any},
     "is_complete_reply": {"status": _whether_complete, "indent": _any},
-    "input_request": {"prompt": _any},
+    "input_request": {"prompt": _any, "password": _kept},
     "comm_open": _COMM,
     "comm_msg": _COMM,
     "comm_close": _COMM,
     "debug_reply": _DEBUG,
     "debug_event": _DEBUG,
-    "status": {},
-    "iopub_welcome": {},
-    "clear_output": {},
-    "kernel_info_reply": {},
-    "comm_info_reply": {},
-    "connect_reply": {},
-    "shutdown_reply": {},
-    "interrupt_reply": {},
-    "create_subshell_reply": {},
-    "delete_subshell_reply": {},
-    "list_subshell_reply": {},
+    **dict.fromkeys(_BARE, _REPLY),
 }
 
 

@@ -147,7 +147,10 @@ class Timer:
                 self._wake.clear()
                 due = time.monotonic() + WAIT
             time.sleep(max(0.0, due - time.monotonic()))
-            due = self._flush(time.monotonic())
+            try:
+                due = self._flush(time.monotonic())
+            except Exception:  # noqa: BLE001 - a socket that is closed, say; others go on
+                due = None
 
 
 def _identity(parent: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import re
 
 from .views import Layer, replaced
 
-__all__ = ["dump_begun", "hex_of_dump", "may_be_dump"]
+__all__ = ["dump_begun", "hex_of_dump", "may_be_dump", "may_become_dump"]
 
 # xxd: an offset and a colon, groups one space apart, the characters two spaces apart.
 _XXD = rb"[0-9a-fA-F]{8}: ((?:[0-9a-fA-F]{2,32} )*[0-9a-fA-F]{2,32})(?: {2,}[^\n]{0,256}?)?"
@@ -29,14 +29,12 @@ _BEGUN = re.compile(
 _OFFSET = re.compile(rb"^[0-9a-fA-F]{6,8}(?::|  ?)[ ]?[0-9a-fA-F]{2}", re.MULTILINE)
 _LONGEST_LINE = 512
 (_LINE_END,) = b"\n"
+_ZEROS = b"000"
 
 
 def may_be_dump(data: bytes) -> bool:
     """Tell whether there is something that looks like a line of a dump."""
-    # The offsets of what is smaller than a mebibyte begin so; a line end is looked for as a number,
-    # which is far quicker.
-    zeros = data.startswith(b"000") or (_LINE_END in data and b"\n000" in data)
-    return zeros and _OFFSET.search(data) is not None
+    return _has_zeros(data) and _OFFSET.search(data) is not None
 
 
 def hex_of_dump(data: bytes, *, at_start: bool) -> tuple[Layer, Layer] | None:
@@ -65,4 +63,19 @@ def dump_begun(data: bytes, *, at_start: bool) -> int:
     line = data.rfind(b"\n", max(0, size - _LONGEST_LINE)) + 1
     if line == size or (not line and (size > _LONGEST_LINE or not at_start)):
         return size
+    if not _ZEROS.startswith(data[line : line + 3]) and not _has_zeros(data):
+        return size
     return line if _BEGUN.match(data, line) else size
+
+
+def may_become_dump(text: str) -> bool:
+    """Tell, of a text that holds no dump, whether its last line may become one."""
+    line = text[text.rfind("\n") + 1 :].encode("ascii", "replace")
+    zeros = _ZEROS.startswith(line[:3]) or text.startswith("000") or "\n000" in text
+    return bool(line) and zeros and _BEGUN.match(line) is not None
+
+
+def _has_zeros(data: bytes) -> bool:
+    # The offsets of what is smaller than a mebibyte begin so; a line end is looked for as a number,
+    # which is far quicker.
+    return data.startswith(_ZEROS) or (_LINE_END in data and b"\n000" in data)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from kfsecrets_ext.values import SecretBytes
 
-from .dumps import dump_begun, may_be_dump
+from .dumps import may_be_dump, may_become_dump
 from .engines import Engine
 from .fields import LONGEST_LINE
 from .forms import (
@@ -206,8 +206,7 @@ class Index:
         """
         if "\x1b" in text or MARKER in text:
             return None
-        line = Source(text[text.rfind("\n") + 1 :]).data
-        if line and dump_begun(line, at_start=True) < len(line):
+        if may_become_dump(text):
             return None
         end = Source(text[-_TAIL:]).data
         size = len(end)

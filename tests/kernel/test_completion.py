@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+from rig.kernels import Environment, environment, scratch_environment
 from rig.kubelet import Kubelet
 
 pytestmark = pytest.mark.slow
@@ -76,13 +77,18 @@ def pod(tmp_path_factory: pytest.TempPathFactory) -> Path:
         kubelet.write_secret(root / "test-other", {"alone": CANARY})
         kubelet.write_secret(root / "database", {"password": CANARY})
         kubelet.write_secret(root / ODD_SECRET, dict.fromkeys(odd, CANARY), items=odd)
+    # The guard would complete names by itself.
+    scratch_environment(directory / "unguarded", hook=False)
     return directory
 
 
 @contextmanager
-def running(pod: Path) -> Iterator[Kernel]:
-    """Run a kernel in a pod, with nothing of the user's in it."""
+def running(pod: Path, python: Path | None = None) -> Iterator[Kernel]:
+    """Run a kernel in a pod, with nothing of the user's in it; by default without the guard."""
     manager = KernelManager(kernel_name="python3")
+    specification = manager.kernel_spec
+    assert specification is not None
+    specification.argv[0] = str(python or Environment(pod / "unguarded").python)
     manager.start_kernel(
         cwd=str(pod),
         env={
@@ -312,6 +318,14 @@ def test_one_line_is_enough(pod: Path, statement: str) -> None:
 def test_without_the_package_nothing_is_completed(pod: Path) -> None:
     with running(pod) as kernel:
         assert "test-secret" not in " ".join(kernel.complete('get_secret("|'))
+
+
+def test_in_a_guarded_kernel_names_are_completed_before_any_import(pod: Path) -> None:
+    with running(pod, environment("ipykernel 7").python) as kernel:
+        assert offered(kernel, 'get_secret("|', '")') == SECRETS
+        assert len(kernel.complete('get_secret("|')) == len(SECRETS)
+        kernel.run("%load_ext kfsecrets_ext\nfrom kfsecrets_ext import secrets")
+        assert len(kernel.complete('get_secret("|')) == len(SECRETS)
 
 
 def test_a_new_secret_is_completed_at_once(pod: Path, kernel: Kernel) -> None:

@@ -24,6 +24,8 @@ from rig.kernels import (
 )
 from rig.kubelet import Kubelet
 
+from kfsecrets_ext.redaction.settings import places
+
 pytestmark = pytest.mark.slow
 
 VALUE = "Zx7Qp-canary-R5vT2w"
@@ -185,6 +187,45 @@ def test_a_malformed_file_leaves_it_on_and_is_told(
     assert "guard.json" in said["reason"]
 
 
+@pytest.mark.parametrize("text", ['{"guard": "off"}', '{"public": ["foo"]}'])
+def test_etc_counts_as_the_environment_does(
+    own: Environment, start: Start, root: Path, tmp_path: Path, text: str
+) -> None:
+    assert places()[1:] == ("/etc/kfsecrets/guard.json",)
+    (tmp_path / "guard.json").write_text(text)
+    # This machine's /etc is no test's.
+    (own.packages / "zzz_etc.pth").write_text("import zzz_etc\n")
+    (own.packages / "zzz_etc.py").write_text(
+        "from kfsecrets_ext.redaction import settings\n"
+        f"settings.places = lambda: ('/nowhere', {str(tmp_path / 'guard.json')!r})\n"
+    )
+    settings(own, '{"guard": "on"}')
+    path = root / "test-secret" / "foo"
+    with start(own) as kernel:
+        assert kernel.run(f"print(open({str(path)!r}).read())").text() == VALUE + "\n"
+        said = kernel.ask("kernel_info_request", {}).reply["kfsecrets"]
+    assert said["guard"] == ("off" if "off" in text else "on")
+
+
+def test_it_stands_beside_an_administrator_s_own_configuration(
+    own: Environment, start: Start, root: Path
+) -> None:
+    directory = own.prefix / "etc" / "ipython"
+    (directory / "startup").mkdir(parents=True)
+    text = (
+        "c = get_config()\nc.InteractiveShellApp.extensions = ['autoreload']\n"
+        "c.InteractiveShellApp.extra_extensions = ['storemagic']\n"
+        "c.InteractiveShellApp.exec_lines = ['mine = 1', '%autoreload 2']\n"
+    )
+    for name in ("ipython_config", "ipython_kernel_config"):
+        (directory / f"{name}.py").write_text(text)
+    (directory / "startup" / "00.py").write_text("started = 2\n")
+    with start(own) as kernel:
+        assert printed(kernel, root) == MARKER
+        assert kernel.run("print(mine, started)").text() == "1 2\n"
+        assert printed(kernel, root) == MARKER
+
+
 BREAKAGES = {
     "the package is gone": ("kfsecrets_ext.py", "raise ImportError('no')"),
     "the package is broken": ("kfsecrets_ext/__init__.py", "__version__ = '0'"),
@@ -279,6 +320,7 @@ nbclient.execute(book)
 nbformat.write(book, "done.ipynb")
 """,
     ),
+    "papermill": ("-m", "papermill", "--log-output", "book.ipynb", "done.ipynb"),
 }
 
 
@@ -292,11 +334,8 @@ def test_it_is_on_under_clients_that_are_no_browser(
     metadata = {"kernelspec": {"name": "guarded", "display_name": "g", "language": "python"}}
     book = {"cells": [{**cell, "execution_count": None}], "metadata": metadata}
     work = tmp_path / "work"
-    spec = work / "data" / "kernels" / "guarded"
-    spec.mkdir(parents=True)
+    install_specification(made, work)
     (work / "book.ipynb").write_text(json.dumps({**book, "nbformat": 4, "nbformat_minor": 5}))
-    argv = [str(made.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    (spec / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "g"}))
     env = {**variables(work, root), "JUPYTER_DATA_DIR": str(work / "data")}
     ran = subprocess.run(
         [made.python, *CLIENTS[client]], cwd=work, env=env, capture_output=True, text=True
@@ -307,6 +346,58 @@ def test_it_is_on_under_clients_that_are_no_browser(
     for directory, _, files in os.walk(work):
         for name in files:
             assert VALUE.encode() not in (Path(directory) / name).read_bytes(), name
+
+
+def test_it_is_on_under_jupyter_console(made: Environment, root: Path, tmp_path: Path) -> None:
+    path = root / "test-secret" / "foo"
+    work = tmp_path / "work"
+    install_specification(made, work)
+    ran = subprocess.run(
+        [made.python, "-m", "jupyter_console", "--simple-prompt", "--kernel", "guarded"],
+        cwd=work,
+        env={**variables(work, root), "JUPYTER_DATA_DIR": str(work / "data")},
+        input=f"v = open({str(path)!r}).read()\nprint('printed', v)\nv\n!cat {path}\nexit\n",
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count(MARKER) == 3, ran.stdout
+    assert VALUE not in ran.stdout + ran.stderr
+
+
+def test_kernels_that_processes_of_a_pool_start_are_guarded(
+    made: Environment, root: Path, tmp_path: Path
+) -> None:
+    path = root / "test-secret" / "foo"
+    work = tmp_path / "work"
+    install_specification(made, work)
+    (work / "pool.py").write_text(
+        "import multiprocessing, nbclient, nbformat\n"
+        f"PATH = {str(path)!r}\n"
+        "def run(number):\n"
+        "    source = f'print({number}, open({PATH!r}).read())'\n"
+        "    cells = [nbformat.v4.new_code_cell(source)]\n"
+        "    book = nbformat.v4.new_notebook(cells=cells)\n"
+        "    nbclient.execute(book, kernel_name='guarded')\n"
+        "    return ''.join(one['text'] for one in book.cells[0].outputs)\n"
+        "if __name__ == '__main__':\n"
+        "    with multiprocessing.get_context('spawn').Pool(3) as pool:\n"
+        "        print(*pool.map(run, range(3)), sep='', end='')\n"
+    )
+    env = {**variables(work, root), "JUPYTER_DATA_DIR": str(work / "data")}
+    ran = subprocess.run(
+        [made.python, "pool.py"], cwd=work, env=env, capture_output=True, text=True
+    )
+    assert ran.stdout == "".join(f"{number} {MARKER}\n" for number in range(3)), ran.stderr
+
+
+def install_specification(made: Environment, work: Path) -> None:
+    """Make an environment's kernel known as ``guarded`` to clients that work in a directory."""
+    directory = work / "data" / "kernels" / "guarded"
+    directory.mkdir(parents=True)
+    argv = [str(made.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    specification = {"argv": argv, "display_name": "g", "language": "python"}
+    (directory / "kernel.json").write_text(json.dumps(specification))
 
 
 def test_what_is_kept_in_the_package_is_what_the_wheel_installs() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +98,67 @@ def test_without_inotify_rotations_are_followed_all_the_same(
         kubelet.write_secret(tmp_path / "secret" / "one", {"key": f"rotated-{number}-R5vT2w"})
         knowledge.refresh()
         assert redactor.redact(f"rotated-{number}-R5vT2w") == "[redacted:one/key]"
+    knowledge.after_fork()
+
+
+@pytest.mark.parametrize("inotify", [True, False])
+def test_a_driver_s_files_are_followed_in_directories_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inotify: bool
+) -> None:
+    _pod(tmp_path, monkeypatch)
+    deep = tmp_path / "secret" / "csi" / "a" / "b"
+    deep.mkdir(parents=True)
+    (deep / "key").write_text("first-R5vT2w-x")
+    redactor = Redactor()
+    # Its clock stands still: nothing is found by the look every other second.
+    knowledge = Knowledge(redactor, Watch(inotify=inotify, clock=lambda: 0.0))
+    knowledge.start()
+    knowledge.refresh()
+    assert redactor.redact("first-R5vT2w-x") == "[redacted:csi/a/b/key]"
+    (deep / "key").write_text("rotated-R5vT2w")
+    knowledge.refresh()
+    assert redactor.redact("rotated-R5vT2w") == "[redacted:csi/a/b/key]"
+    knowledge.after_fork()
+
+
+def test_what_the_pod_object_tells_is_learnt_before_the_first_message(
+    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _pod(tmp_path, monkeypatch)
+    (tmp_path / "cluster").mkdir()
+    reference = {"secretKeyRef": {"name": "aws", "key": "secret"}}
+    env = [
+        {"name": "NB_PREFIX", "value": "/notebook/a/b"},
+        {"name": "AWS", "valueFrom": reference},
+    ]
+    pod = {
+        "metadata": {"name": "b-0", "namespace": "a"},
+        "spec": {"containers": [{"name": "notebook", "env": env}]},
+    }
+    (tmp_path / "cluster" / "pod.json").write_text(json.dumps(pod))
+    monkeypatch.setenv("KFSECRETS_CLUSTER", str(tmp_path / "cluster"))
+    monkeypatch.setenv("AWS", "aws-R5vT2w-canary")
+    redactor = Redactor()
+    knowledge = Knowledge(redactor)
+    knowledge.start()
+    knowledge.refresh()
+    assert redactor.redact("aws-R5vT2w-canary") == "[redacted:aws/secret]"
+    knowledge.after_fork()
+
+
+def test_a_forked_process_learns_anew(
+    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _pod(tmp_path, monkeypatch)
+    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "first-R5vT2w-x"})
+    redactor = Redactor()
+    knowledge = Knowledge(redactor)
+    knowledge.start()
+    knowledge.refresh()
+    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "rotated-R5vT2w"})
+    knowledge.after_fork()
+    knowledge.refresh()
+    assert redactor.redact("rotated-R5vT2w") == "[redacted:one/key]"
     knowledge.after_fork()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,24 @@ def test_a_place_that_cannot_be_watched_is_looked_at(tmp_path: Path) -> None:
     gone.mkdir()
     (gone / "key").write_text("x")
     assert watch.changed() == {"later"}
+    watch.close()
+
+
+def test_where_the_kernel_has_no_more_instances_it_looks(kubelet: Kubelet, tmp_path: Path) -> None:
+    # inotify_init1 fails alike for each of its limits, and where a seccomp profile forbids it.
+    kubelet.write_secret(tmp_path / "one", {"key": "value"})
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    watch = Watch(clock=lambda: 0.0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        watch.over([])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert watch._descriptor is None
+    watch._inotify = False
+    watch.over([Place(str(tmp_path / "one"), "one")])
+    kubelet.write_secret(tmp_path / "one", {"key": "rotated"})
+    assert watch.changed() == {"one"}
     watch.close()
 
 

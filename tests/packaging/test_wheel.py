@@ -63,7 +63,20 @@ def test_server_extension_is_enabled_by_a_file(
     assert config == {"ServerApp": {"jpserver_extensions": {"kfsecrets_ext": True}}}
 
 
-@pytest.mark.parametrize("path", ["kfsecrets_ext/py.typed", "kfsecrets_ext/server/openapi.yaml"])
+HOOK = {f"_kfsecrets_{name}" for name in ("guard.pth", "guard.start", "guard.py", "closed.py")}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "kfsecrets_ext/py.typed",
+        "kfsecrets_ext/server/openapi.yaml",
+        "kfsecrets_ext/admin/clusterrole.yaml",
+        "kfsecrets_ext/admin/grant.schema.json",
+        "kfsecrets_ext/demo/setup.ipynb",
+        *sorted(HOOK),
+    ],
+)
 def test_data_of_the_package_is_there(files: dict[str, str], path: str) -> None:
     assert path in files
 
@@ -74,12 +87,14 @@ def test_every_module_of_the_checkout_is_there(files: dict[str, str], root: Path
         for path in (root / "kfsecrets_ext").rglob("*.py")
         if "labextension" not in path.parts
     }
-    assert modules <= set(files)
+    # These two are beside the packages, under the names of the hook.
+    kernel = "kfsecrets_ext/kernel"
+    assert modules - {f"{kernel}/hook.py", f"{kernel}/_kfsecrets_closed.py"} <= set(files)
 
 
 def test_nothing_else_is_there(files: dict[str, str]) -> None:
     tops = {PurePosixPath(path).parts[0] for path in files}
-    assert tops == {"kfsecrets_ext", "share", "etc"} | {
+    assert tops == {"kfsecrets_ext", "share", "etc", *HOOK} | {
         top for top in tops if top.endswith(".dist-info")
     }
     unwanted = re.compile(r"(^|/)(tests?|fixtures?|bench|node_modules|__pycache__)/|\.pyc$|\.ts$")
@@ -101,7 +116,7 @@ def test_metadata_says_what_it_needs(archive: zipfile.ZipFile, root: Path) -> No
         for requirement in metadata.get_all("Requires-Dist")
         if "extra ==" not in requirement
     }
-    assert needed == {"ipywidgets", "jupyter-server", "kubernetes", "pyyaml"}
+    assert needed == {"ahocorasick-rs", "ipywidgets", "jupyter-server", "kubernetes", "pyyaml"}
 
 
 def test_every_dependency_is_justified(root: Path) -> None:

@@ -75,10 +75,23 @@ def environment(generation: str) -> Environment:
     return made
 
 
-def scratch_environment(prefix: Path, *, hook: bool = True) -> Environment:
-    """Make an environment of a test's own, with this environment's packages."""
+def scratch_environment(
+    prefix: Path, *, hook: bool = True, like: Environment | None = None
+) -> Environment:
+    """Make an environment of a test's own, with this environment's packages.
+
+    Parameters
+    ----------
+    prefix : Path
+    hook : bool
+    like : Environment, optional
+        Whose packages come before.
+    """
     made = Environment(prefix)
     _make(made, ())
+    if like is not None:
+        # Not its .pth files: those of a path that is added so are not read.
+        (made.packages / "aa_packages_before.pth").write_text(f"{like.packages}\n")
     if hook:
         install_hook(made.packages)
     return made
@@ -351,19 +364,9 @@ def _wait(kernel: Kernel) -> None:
         with suppress(queue.Empty):
             if kernel.client.get_shell_msg(timeout=1)["msg_type"] == "kernel_info_reply":
                 break
-    # Until it is heard, too.
+    # Until it is heard, too. Answers that come late are told by their parents.
     while True:
         with suppress(queue.Empty):
-            kernel.client.get_iopub_msg(timeout=0.5)
+            kernel.client.get_iopub_msg(timeout=0.1)
             break
         kernel.client.kernel_info()
-    while True:
-        try:
-            kernel.client.get_iopub_msg(timeout=0.3)
-        except queue.Empty:
-            break
-    while True:
-        try:
-            kernel.client.get_shell_msg(timeout=0)
-        except queue.Empty:
-            break
