@@ -24,7 +24,10 @@ def main(command: list[str]) -> int:
         pod = lay_out(Path(tempfile.mkdtemp(prefix="kfsecrets-demo-")))
         # It ends with this process, which becomes the command.
         subprocess.Popen(
-            [sys.executable, "-m", "kfsecrets_ext.demo.follow", str(pod.directory)],
+            [
+                *(sys.executable, "-m", "kfsecrets_ext.demo.follow"),
+                *(str(pod.directory), str(os.getpid())),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

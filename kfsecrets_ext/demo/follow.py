@@ -1,7 +1,7 @@
 """The kubelet's loop: the pod's volumes follow the cluster, for as long as the demo runs.
 
-``python -m kfsecrets_ext.demo.follow DIR`` does it beside a container that has become the pod,
-until the process that started it ends.
+``python -m kfsecrets_ext.demo.follow DIR PID`` does it beside a container that has become the pod,
+until that process, its parent, ends.
 """
 
 from __future__ import annotations
@@ -67,12 +67,11 @@ def following(pod: DemoPod) -> Iterator[None]:
         thread.join()
 
 
-def main(directory: str) -> None:
-    """Follow until the parent process ends."""
-    parent = os.getppid()
+def main(directory: str, parent: int) -> None:
+    """Follow until the parent process ends, which may have ended before this one began."""
     with contextlib.suppress(KeyboardInterrupt):
         follow(find(Path(directory)), lambda: os.getppid() != parent)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))
