@@ -30,7 +30,12 @@ LONG = {
     "letters": [
         "".join(rng.choices(string.ascii_lowercase, k=k)) for k in (8, 10, 16) for _ in range(30)
     ],
-    "structured": [value for value in matrix.KINDS.values() if len(value) < 9000],
+    # Python 3.10 has all punctuation in its netrc.py.
+    "structured": [
+        value
+        for value in matrix.KINDS.values()
+        if len(value) < 9000 and value not in (string.punctuation, string.punctuation.encode())
+    ],
 }
 
 
