@@ -103,14 +103,28 @@ def make_plan(words: Words, cluster: Cluster, grants: Sequence[Grant]) -> Plan:
     Returns
     -------
     Plan
+
+    Raises
+    ------
+    BadUsage
+        Nothing says for which tenants a grant is, or in which ones to prune.
     """
     from kfsecrets_ext.admin import plan
 
+    from .flags import BadUsage
     from .progress import ProgressLine
-    from .tenancy import chosen_or_all, for_somebody, warn_of
+    from .tenancy import chosen, chosen_or_all, for_somebody, warn_of
 
     tenants = chosen_or_all(words, cluster)
-    if tenants is None:
+    if tenants is None and words.switch("prune") and any(one.tenants is None for one in grants):
+        # The whole cluster is pruned only by files that say of all grants for whom they are.
+        if any(one.tenants is not None for one in grants):
+            raise BadUsage(
+                "with --prune either all grants of the files say for which tenants they are, or "
+                "none does; else name the tenants with -n, -A, -l or --tenants-from"
+            )
+        tenants = chosen(words, cluster)
+    elif tenants is None:
         grants = [for_somebody(grant, cluster) for grant in grants]
     with ProgressLine("planning") as line:
         made = plan(
@@ -152,7 +166,8 @@ def _flags() -> Sequence[tuple[str, Sequence[Flag]]]:
                 Flag(
                     "prune",
                     "switch",
-                    "take away, in these tenants, what is ours and not in the files",
+                    "take away what is ours and not in the files: in these tenants, or in the "
+                    "whole cluster where the files say for which tenants each grant is",
                 ),
                 output_flag(*FORMS),
             ],

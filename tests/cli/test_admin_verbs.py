@@ -66,6 +66,10 @@ class Home:
         self.said += said
         return done
 
+    def work_in(self, tenant: str) -> None:
+        """Make a tenant's the namespace that one works in."""
+        raise NotImplementedError
+
     def get(self, kind: str, name: str, tenant: str | None = None) -> Json | None:
         raise NotImplementedError
 
@@ -86,6 +90,12 @@ class Real(Home):
         config = administrator_kubeconfig(server, tmp_path)
         super().__init__(tmp_path, {"KUBECONFIG": str(config)}, tenants)
         self.server = server
+        self.config = config
+
+    def work_in(self, tenant: str) -> None:
+        held = json.loads(self.config.read_text())
+        held["contexts"][0]["context"]["namespace"] = tenant
+        self.config.write_text(json.dumps(held))
 
     def get(self, kind: str, name: str, tenant: str | None = None) -> Json | None:
         place = (SECRETS if kind == "secrets" else PODDEFAULTS).format(tenant or self.first)
@@ -114,6 +124,10 @@ class InDirectory(Home):
             }
             self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         super().__init__(tmp_path, {"KFSECRETS_CLUSTER": self.cluster.server}, tenants)
+
+    def work_in(self, tenant: str) -> None:
+        pod = {"metadata": {"name": "nb-0", "namespace": tenant}, "spec": {"containers": []}}
+        Path(self.cluster.server, "pod.json").write_text(json.dumps(pod))
 
     def get(self, kind: str, name: str, tenant: str | None = None) -> Json | None:
         from kfsecrets_ext.cluster import PODDEFAULT, SECRET
@@ -267,6 +281,26 @@ def test_grants_of_a_file_are_compared_applied_resumed_and_pruned(home: Home) ->
     assert home.state() == before
     assert home.run("apply", "-f", file, *tenants, "--prune").returncode == 0
     assert {name for _, _, name in home.state()} & {"one", "two"} == {"one"}
+
+
+def test_a_file_that_names_no_tenants_prunes_none_but_the_one_of_the_context(home: Home) -> None:
+    file = grants(home, "one", "two")
+    assert home.run("apply", "-f", file).returncode == 0
+    home.work_in(home.first)
+    bare, named = ({"name": "one"}, {"name": "three", "tenants": {"names": home.tenants}})
+    for number, documents in enumerate(([bare], [bare, named])):
+        common = {"apiVersion": "kfsecrets-ext/v1", "kind": "Grant"}
+        secret = {"secret": {"data": {"foo": {"file": "value"}}}}
+        text = yaml.safe_dump_all([{**common, **one, **secret} for one in documents])
+        (home.files / f"{number}.yaml").write_text(text)
+    # Looked at alone: the whole cluster is what it must not reach.
+    done = home.run("apply", "-f", "0.yaml", "--prune", "--dry-run=client", "-o", "json")
+    changes = json.loads(done.stdout)["plan"]["changes"]
+    assert {one["tenant"] for one in changes} == {home.first}
+    assert {one["name"] for one in changes if one["action"] == "delete"} == {"two"}
+    done = home.run("apply", "-f", "1.yaml", "--prune", "--dry-run=client")
+    assert done.returncode == 2
+    assert "--prune" in done.stderr
 
 
 def test_machines_get_documents_without_values(home: Home) -> None:
