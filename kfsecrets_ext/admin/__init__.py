@@ -11,6 +11,7 @@ itself, and `handover` writes what a controller needs to go on alone.
 from __future__ import annotations
 
 from .apply import apply
+from .changes import Change, Plan
 from .checks import advice, problems
 from .compare import Field
 from .diagnosis import Diagnosis, diagnose
@@ -19,7 +20,7 @@ from .grant import BASE_NAME, GRANT_LABEL, Grant
 from .grants import GrantFileError, load_grants, read_grants
 from .handover import CannotHandOver, HandOver, handover
 from .manifests import to_json, to_yaml
-from .plan import Change, Plan, plan
+from .plan import plan
 from .presets import preset
 from .remove import remove
 from .report import NotAReport, Report, Row

@@ -10,7 +10,7 @@ from typing import Any
 from kfsecrets_ext.cluster import FIELD_MANAGER, LAST_APPLIED, PODDEFAULT, SECRET, Cluster
 from kfsecrets_ext.errors import Conflict, Forbidden, Rejected, SecretError
 
-from .plan import Change, Plan
+from .changes import Change, Plan
 from .report import Outcome, Report, Row
 
 __all__ = ["apply"]

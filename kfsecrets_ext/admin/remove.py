@@ -10,9 +10,9 @@ from kfsecrets_ext.cluster import PODDEFAULT, SECRET, Cluster
 from kfsecrets_ext.errors import ClusterError
 from kfsecrets_ext.poddefaults import MANAGED_BY
 
+from .changes import Change, Plan
 from .compare import others_keys
 from .grant import GRANT_LABEL
-from .plan import Change, Plan
 from .rights import rights
 from .standing import Standing
 from .tenants import Tenant

@@ -10,11 +10,12 @@ from kfsecrets_ext.cluster import PODDEFAULT, SECRET, Cluster
 from kfsecrets_ext.errors import Forbidden, InvalidName, SecretError
 from kfsecrets_ext.poddefaults import MANAGED_BY, volume_name
 
+from .changes import Plan
 from .compare import is_ours
 from .from_secret import FromSecret
 from .grant import BASE_NAME, Grant
 from .parallel import in_order
-from .plan import Plan, plan_pairs
+from .plan import plan_pairs
 from .secret import SecretObject
 from .standing import Standing
 from .tenants import Tenant

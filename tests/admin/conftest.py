@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from rig.homes import Home, InDirectory, Real
+from rig.homes import Home
 
 from kfsecrets_ext.admin import Tenant
 from kfsecrets_ext.admin import tenants as find_tenants
 from kfsecrets_ext.cluster import NAMESPACE, Cluster
-
-
-@pytest.fixture(
-    params=[
-        pytest.param("kubernetes", marks=[pytest.mark.slow, pytest.mark.platform]),
-        "embedded",
-    ]
-)
-def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
-    labels = request.getfixturevalue("tenant_labels")
-    if request.param == "kubernetes":
-        return Real(request.getfixturevalue("api_server"), labels)
-    return InDirectory(tmp_path / "cluster", labels)
 
 
 @pytest.fixture

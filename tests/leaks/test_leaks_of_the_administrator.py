@@ -17,7 +17,7 @@ import pytest
 import rich.traceback
 from IPython.core.ultratb import VerboseTB
 from leaks.oracle import leaks
-from rig.homes import Home, InDirectory, Real
+from rig.homes import Home
 
 import kfsecrets_ext
 from kfsecrets_ext import admin
@@ -46,19 +46,6 @@ def grants(more: str = "") -> list[admin.Grant]:
         admin.preset("docker", username="robot", password=SecretStr(sealed(more).decode())),
         admin.Grant("copied", admin.FromSecret("source", "source")),
     ]
-
-
-@pytest.fixture(
-    params=[
-        pytest.param("kubernetes", marks=[pytest.mark.slow, pytest.mark.platform]),
-        "embedded",
-    ]
-)
-def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
-    labels = request.getfixturevalue("tenant_labels")
-    if request.param == "kubernetes":
-        return Real(request.getfixturevalue("api_server"), labels)
-    return InDirectory(tmp_path / "cluster", labels)
 
 
 class Scene:

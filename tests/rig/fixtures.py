@@ -13,7 +13,10 @@ from rig.kubelet import Kubelet
 from rig.pod import Pod
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rig.apiserver import Answer, ApiServer, Webhook
+    from rig.homes import Home
 
 
 @pytest.fixture
@@ -55,6 +58,22 @@ def tenant_labels() -> dict[str, str]:
 
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     return {**apiserver.KUBEFLOW_LABELS, "kfsecrets.test/worker": worker}
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("kubernetes", marks=[pytest.mark.slow, pytest.mark.platform]),
+        "embedded",
+    ]
+)
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
+    """Give a cluster, in each of its two homes."""
+    from rig.homes import InDirectory, Real
+
+    labels = request.getfixturevalue("tenant_labels")
+    if request.param == "kubernetes":
+        return Real(request.getfixturevalue("api_server"), labels)
+    return InDirectory(tmp_path / "cluster", labels)
 
 
 @pytest.fixture
