@@ -205,19 +205,28 @@ class Source:
         UTF-8; a lone surrogate that stands for a byte is that byte.
     """
 
-    __slots__ = ("_offsets", "_plain", "_reached", "_text", "data")
+    __slots__ = ("_known_offsets", "_plain", "_reached", "_regular", "_text", "data")
 
     def __init__(self, text: str):
         self._text = text
-        self._offsets: list[int] | None = None
+        self._known_offsets: list[int] | None = None
         self._plain = text.isascii()
         self._reached = (0, 0)
+        self._regular = True
         try:
             self.data = text.encode()
         except UnicodeEncodeError:
-            pieces = [_encoded(character) for character in text]
-            self.data = b"".join(pieces)
-            self._offsets = [0, *accumulate(map(len, pieces))]
+            self._regular = False
+            self.data = _utf8(text)
+
+    @property
+    def _offsets(self) -> list[int] | None:
+        """Where each character begins, and the end; None where the bytes tell."""
+        if not self._regular and self._known_offsets is None:
+            # A list takes sixty times as long as the bytes, and is asked for only where they match.
+            lengths = (len(_utf8(character)) for character in self._text)
+            self._known_offsets = [0, *accumulate(lengths)]
+        return self._known_offsets
 
     def character(self, offset: int) -> int:
         """Return the character that begins at a byte, or holds it."""
@@ -431,18 +440,17 @@ def _unescaped(piece: bytes) -> bytes:
         return bytes([int(rest[1:], 16)])
     if kind in (b"u", b"U") and len(rest) > 1:
         code = int(rest[1:], 16)
-        return _encoded(chr(code)) if code < 0x110000 else piece
+        return _utf8(chr(code)) if code < 0x110000 else piece
     if rest[:1].isdigit():
         return bytes([int(rest, 8) & 255])
     return _LETTERS.get(rest, rest)
 
 
 def _utf8(text: str) -> bytes:
-    return b"".join(map(_encoded, text))
-
-
-def _encoded(character: str) -> bytes:
     try:
-        return character.encode("utf-8", "surrogateescape")
+        return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        return character.encode("utf-8", "surrogatepass")
+        # Both kinds of lone surrogates are in it: each is a byte, or three.
+        return (
+            b"".join(map(_utf8, text)) if len(text) > 1 else text.encode("utf-8", "surrogatepass")
+        )

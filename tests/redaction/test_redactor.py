@@ -93,6 +93,24 @@ def test_short_and_common_values_are_masked_only_where_they_stand_alone(
     assert got.replace("'", "") == expected.replace("'", "")
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"correct horse",
+        b"correct\\u0020horse",
+        b"Y29ycmVjdCBob3JzZQ",
+        b"c\0o\0r\0r\0e\0c\0t\0 \0h\0o\0r\0s\0e\0",
+    ],
+    ids=["plain", "escaped", "base64", "UTF-16"],
+)
+def test_binary_data_is_looked_through_as_text_is(written: bytes) -> None:
+    known = redactor(a="correct horse")
+    noise = random.Random(5).randbytes(4096)
+    assert known.contains(noise) == ()
+    (found,) = known.contains(noise + written + noise)
+    assert found.label == "a"
+
+
 def test_marker_is_never_masked_itself() -> None:
     known = Redactor()
     known.add("test-secret/foo", "correct horse")
