@@ -352,6 +352,8 @@ def variables(directory: Path, root: Path) -> dict[str, str]:
         "KFSECRETS_MOUNTINFO": str(mountinfo),
         "KFSECRETS_PODINFO": str(directory / "podinfo"),
         "JUPYTER_RUNTIME_DIR": str(directory / "runtime"),
+        # Else debugpy says something of frozen modules, at any time after the start.
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
 
 
