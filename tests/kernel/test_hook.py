@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -352,17 +353,33 @@ def test_it_is_on_under_jupyter_console(made: Environment, root: Path, tmp_path:
     path = root / "test-secret" / "foo"
     work = tmp_path / "work"
     install_specification(made, work)
-    ran = subprocess.run(
-        [made.python, "-m", "jupyter_console", "--simple-prompt", "--kernel", "guarded"],
-        cwd=work,
-        env={**variables(work, root), "JUPYTER_DATA_DIR": str(work / "data")},
-        input=f"v = open({str(path)!r}).read()\nprint('printed', v)\nv\n!cat {path}\nexit\n",
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.count(MARKER) == 3, ran.stdout
-    assert VALUE not in ran.stdout + ran.stderr
+    typed = f"v = open({str(path)!r}).read()\nprint('printed', v)\nv\n!cat {path}\nexit\n"
+    errors = work / "errors"
+    with (
+        errors.open("wb") as sink,
+        subprocess.Popen(
+            [made.python, "-m", "jupyter_console", "--simple-prompt", "--kernel", "guarded"],
+            cwd=work,
+            env={**variables(work, root), "JUPYTER_DATA_DIR": str(work / "data")},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=sink,
+            text=True,
+        ) as console,
+    ):
+        assert console.stdin is not None
+        assert console.stdout is not None
+        before = ""
+        while not before.endswith("In [1]: "):
+            one = console.stdout.read(1)
+            assert one, errors.read_text()
+            before += one
+        # It asks before iopub is connected, and waits for ever for an "idle" that it missed.
+        time.sleep(2)
+        shown, _ = console.communicate(typed)
+    assert console.returncode == 0, errors.read_text()
+    assert shown.count(MARKER) == 3, shown
+    assert VALUE not in before + shown + errors.read_text()
 
 
 def test_kernels_that_processes_of_a_pool_start_are_guarded(
