@@ -212,18 +212,15 @@ class Source:
         self._known_offsets: list[int] | None = None
         self._plain = text.isascii()
         self._reached = (0, 0)
-        self._regular = True
-        try:
-            self.data = text.encode()
-        except UnicodeEncodeError:
-            self._regular = False
-            self.data = _utf8(text)
+        data = _encoded(text, "strict")
+        self._regular = data is not None
+        self.data = _utf8(text) if data is None else data
 
     @property
     def _offsets(self) -> list[int] | None:
         """Where each character begins, and the end; None where the bytes tell."""
         if not self._regular and self._known_offsets is None:
-            # A list takes sixty times as long as the bytes, and is asked for only where they match.
+            # It takes far longer than the bytes, and is asked for only where something was found.
             lengths = (len(_utf8(character)) for character in self._text)
             self._known_offsets = [0, *accumulate(lengths)]
         return self._known_offsets
@@ -447,10 +444,18 @@ def _unescaped(piece: bytes) -> bytes:
 
 
 def _utf8(text: str) -> bytes:
+    data = _encoded(text, "surrogateescape")
+    if data is not None:
+        return data
+    if len(text) == 1:
+        return text.encode("utf-8", "surrogatepass")
+    # Both kinds of lone surrogates are in it: each is a byte, or three.
+    return b"".join(map(_utf8, text))
+
+
+def _encoded(text: str, errors: str) -> bytes | None:
+    # No other exception has this one, which holds the text, as its context.
     try:
-        return text.encode("utf-8", "surrogateescape")
+        return text.encode("utf-8", errors)
     except UnicodeEncodeError:
-        # Both kinds of lone surrogates are in it: each is a byte, or three.
-        return (
-            b"".join(map(_utf8, text)) if len(text) > 1 else text.encode("utf-8", "surrogatepass")
-        )
+        return None
