@@ -367,16 +367,18 @@ def test_it_is_on_under_jupyter_console(made: Environment, root: Path, tmp_path:
             text=True,
         ) as console,
     ):
-        assert console.stdin is not None
         assert console.stdout is not None
         before = ""
-        while not before.endswith("In [1]: "):
-            one = console.stdout.read(1)
-            assert one, errors.read_text()
-            before += one
-        # It asks before iopub is connected, and waits for ever for an "idle" that it missed.
-        time.sleep(2)
-        shown, _ = console.communicate(typed)
+        try:
+            while not before.endswith("In [1]: "):
+                one = console.stdout.read(1)
+                assert one, errors.read_text()
+                before += one
+            # It may ask before iopub is connected, and wait for ever for an "idle" that it missed.
+            time.sleep(2)
+            shown, _ = console.communicate(typed, timeout=120)
+        finally:
+            console.kill()
     assert console.returncode == 0, errors.read_text()
     assert shown.count(MARKER) == 3, shown
     assert VALUE not in before + shown + errors.read_text()
