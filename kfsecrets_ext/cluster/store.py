@@ -88,7 +88,9 @@ class Store:
         """Yield objects by namespace and name; of all namespaces where none is given."""
         if kind == NAMESPACE:
             for name in self.namespaces():
-                yield self._namespace(name)
+                one = self._namespace(name)
+                if one is not None:
+                    yield one
             return
         spaces = self.namespaces() if kind.namespaced and namespace is None else [namespace]
         for space in spaces:
@@ -104,12 +106,7 @@ class Store:
         namespace, name = metadata.get("namespace"), str(metadata["name"])
         metadata["resourceVersion"] = self._next_version()
         if kind == NAMESPACE:
-            directory = self.home / "namespaces" / name
-            self._directory(directory)
-            for file in _files(directory, "namespace.*"):
-                if file.suffix != ".json":
-                    file.unlink()
-            self._put(directory / "namespace.json", obj)
+            self._write_namespace(name, obj)
             return obj
         if kind == POD and (namespace, name) == self._own_pod():
             self._put(self.home / "pod.json", obj)
@@ -125,7 +122,10 @@ class Store:
     def remove(self, kind: Kind, namespace: str | None, name: str) -> None:
         """Remove an object; with a Namespace all that is in it."""
         if kind == NAMESPACE:
-            shutil.rmtree(self.home / "namespaces" / name)
+            # as a whole: without its file the directory would be another namespace for a moment
+            gone = self.home / "namespaces" / f".{uuid.uuid4().hex}.gone"
+            os.rename(self.home / "namespaces" / name, gone)
+            shutil.rmtree(gone)
             return
         found = self._find(kind, namespace, name)
         if found is None:
@@ -142,13 +142,43 @@ class Store:
             return self.home / "namespaces" / str(namespace) / kind.plural
         return self.home / "cluster" / kind.plural
 
-    def _namespace(self, name: str) -> Json:
+    def _write_namespace(self, name: str, obj: Json) -> None:
         directory = self.home / "namespaces" / name
-        for file in _files(directory, "namespace.*"):
-            for obj in self._read(NAMESPACE, file, name):
-                if obj.get("kind") == NAMESPACE.kind:
-                    obj["metadata"]["name"] = name
-                    return obj
+        if not directory.is_dir():
+            # as a whole: a directory alone is a namespace too, and another one
+            self._directory(directory.parent)
+            new = directory.with_name(f".{uuid.uuid4().hex}.new")
+            new.mkdir(mode=0o700)
+            try:
+                self._put(new / "namespace.json", obj)
+                os.rename(new, directory)
+            except BaseException:
+                shutil.rmtree(new, ignore_errors=True)
+                raise
+            return
+        self._put(directory / "namespace.json", obj)
+        for file in _files(directory, "namespace"):
+            if file.suffix != ".json":
+                file.unlink()
+
+    def _namespace(self, name: str) -> Json | None:
+        directory = self.home / "namespaces" / name
+        try:
+            held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            return None
+        try:
+            files = list(_files(directory, "namespace"))
+            for file in files:
+                for obj in self._read(NAMESPACE, file, name):
+                    if obj.get("kind") == NAMESPACE.kind:
+                        obj["metadata"]["name"] = name
+                        return obj
+            # while it is held no other directory has its number
+            if not _is_same(directory, held) or not all(file.exists() for file in files):
+                return self._namespace(name)
+        finally:
+            os.close(held)
         # A directory alone is a profile's namespace.
         label, value = PROFILE_LABEL
         bare = Unguarded({"metadata": {"name": name, "labels": {label: value}}})
@@ -273,10 +303,24 @@ def is_name(name: object) -> bool:
     return isinstance(name, str) and len(name) <= 253 and bool(_NAME.fullmatch(name))
 
 
-def _files(directory: Path, pattern: str = "*") -> Iterator[Path]:
-    for file in sorted(directory.glob(pattern)):
-        if file.suffix in _SUFFIXES and not file.name.startswith(".") and file.is_file():
+def _files(directory: Path, stem: str | None = None) -> Iterator[Path]:
+    try:
+        listed = sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in listed:
+        file = directory / name
+        if name.startswith(".") or file.suffix not in _SUFFIXES:
+            continue
+        if stem in (None, file.stem) and file.is_file():
             yield file
+
+
+def _is_same(directory: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(directory), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _parsed(kind: Kind, file: Path, content: SecretBytes) -> list[Unguarded]:

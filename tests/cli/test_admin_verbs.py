@@ -149,7 +149,8 @@ class InDirectory(Home):
 
 @pytest.fixture(params=["real", "embedded"])
 def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
-    names = [f"cli-{uuid.uuid4().hex[:8]}-{number}" for number in range(2)]
+    run = uuid.uuid4().hex[:8]
+    names = [f"cli-{run}-{number}" for number in range(2)]
     if request.param == "embedded":
         return InDirectory(tmp_path, names)
     server = request.getfixturevalue("api_server")

@@ -180,6 +180,30 @@ def test_a_namespace_takes_what_is_in_it_along(cluster: Embedded) -> None:
     assert list(cluster.list(NAMESPACE)) == []
 
 
+def test_a_namespace_is_seen_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    done = threading.Event()
+
+    def come_and_go() -> None:
+        writer = Embedded(tmp_path / "cluster")
+        metadata = {"name": SPACE, "annotations": {"owner": "alice@example.com"}}
+        for _ in range(200):
+            writer.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+            writer.delete(NAMESPACE, SPACE)
+        done.set()
+
+    reader = Embedded(tmp_path / "cluster")
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    seen = []
+    while not done.is_set():
+        seen += [one["metadata"] for one in reader.list(NAMESPACE)]
+        one = reader.get(NAMESPACE, SPACE)
+        seen += [] if one is None else [one["metadata"]]
+    other.join()
+    assert seen
+    assert {one.get("annotations", {}).get("owner") for one in seen} == {"alice@example.com"}
+
+
 def test_what_has_no_namespace_is_kept_as_well(cluster: Embedded) -> None:
     owner = {"kind": "User", "name": "alice@example.com"}
     profile: Json = {"apiVersion": "kubeflow.org/v1", "kind": "Profile"}
