@@ -109,7 +109,7 @@ def registration(figures: Figures, rng: random.Random) -> None:
     anchors = Anchors()
     for each in one._record.known():
         add_forms(anchors, each)
-    patterns = list(anchors.folded)
+    patterns = list(anchors.folded.once()[0])
     ours, peer = interleaved(lambda: registered(values), lambda: best_engine(patterns), rounds=15)
     figures.ratio("1,000 values made known / the index built", ours / peer, 3)
     ours, peer = interleaved(lambda: registered([large]), lambda: registered(values), rounds=15)

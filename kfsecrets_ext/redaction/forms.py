@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-import base64
 import fnmatch
-import json
 import re
-from collections.abc import Callable, Iterable
+from binascii import b2a_base64
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from kfsecrets_ext.values import SecretBytes, SecretStr
+from kfsecrets_ext.values import SecretBytes
 
+from .kinds import (
+    APART,
+    BASE64_JSON,
+    BASE64_JSON_TEXT,
+    BASE64_UTF16,
+    ENCODED,
+    FIRST,
+    LATIN,
+    PIECE,
+    PLAIN,
+    PLUS,
+    REVERSED,
+    SHOWN_AS_LATIN,
+    UTF16,
+    Kind,
+    to_json,
+    to_json_text,
+    to_utf16,
+)
 from .parts import ANYWHERE, is_common, looks_random, parts
 from .record import Known
 from .views import DROPPED, ONE_ALPHABET, fold
@@ -19,15 +38,14 @@ from .views import DROPPED, ONE_ALPHABET, fold
 __all__ = [
     "ANCHOR",
     "AT_BOUNDARIES",
+    "HEAD",
     "WHOLE_FIELD",
     "Anchors",
     "Form",
-    "Kind",
-    "Owners",
+    "Places",
     "add_forms",
     "edges",
     "is_public",
-    "pairs",
     "reason_against",
 ]
 
@@ -40,6 +58,9 @@ WHOLE_FIELD = 2
 ANCHOR = 8
 """How many bytes of a form as written the index looks for."""
 
+HEAD = 16
+"""How many first bytes of a form that folding shortens are kept, as written."""
+
 # A character less than this, at the end of a text, gives less than eight bytes of a value.
 _ENCODED_ANCHOR = 10
 _ENCODED_HEAD = 9
@@ -49,39 +70,15 @@ _SHORTEST_WINDOW = 16
 _ESCAPED_IN_JSON = re.compile(rb"[\x00-\x1f\"\\\x7f-\xff]")
 _RUNS = re.compile(rb"[A-Za-z0-9+/_=\-]{%d,}" % _SHORTEST_WINDOW)
 
-# core: base64 of a value at a phase, without the characters that its neighbours share.
-_FIRST = (0, 2, 3)
-
-
-class Kind(NamedTuple):
-    """A way to write a value.
-
-    Attributes
-    ----------
-    name : str
-        What a report calls it; empty for the value as it is.
-    make : callable or None
-        Writes it so.
-    run : bool
-        The whole run of base64 or hex around it is masked.
-    window : bool
-        A piece of it is enough, where the piece looks random.
-    raw : bool
-        It is looked for in unfolded text.
-    phase : int or None
-        Of base64: the place of its first character in a group of four.
-    """
-
-    name: str
-    make: Callable[[bytes], bytes] | None = None
-    run: bool = False
-    window: bool = False
-    raw: bool = False
-    phase: int | None = None
-
-    def written(self, value: SecretBytes) -> SecretBytes:
-        """Return a value written so."""
-        return value if self.make is None else SecretBytes(self.make(value))
+# Where the anchors stand in what `_base64_anchors` encodes, by the number of bytes.
+_CORES = tuple(
+    tuple(
+        slice(start + first, start + min(first + _ENCODED_ANCHOR, 8 * (phase + size) // 6))
+        for phase, (start, first) in enumerate(zip((0, 12, 28), FIRST, strict=True))
+    )
+    for size in range(_ENCODED_HEAD + 1)
+)
+_ALL = slice(None)
 
 
 class Form:
@@ -113,11 +110,6 @@ class Form:
         """Return the form as it is written."""
         return self.kind.written(self._value)
 
-    def head(self, size: int) -> SecretBytes:
-        """Return the first bytes of the form as it is written."""
-        written = self._value if self.kind.make is None else self.written()
-        return SecretBytes(_cut(written, slice(size)))
-
     def sought(self) -> SecretBytes:
         """Return the form as the index sees it."""
         written = self.written()
@@ -127,32 +119,102 @@ class Form:
         return f"Form({self.label!r}, {self.rule!r})"
 
 
-Owners = Form | tuple[tuple[Form, int], ...]
-"""The form that an anchor begins; or forms, and where in each of them the anchor stands."""
-
-
-class Anchors:
-    """Some bytes of each form, as the index sees it, and the forms they belong to.
+class _Group(NamedTuple):
+    """Anchors in a row, of one value.
 
     Attributes
     ----------
-    folded, raw : dict of bytes to Owners
-        What is looked for in folded and in unfolded text.
-    plain : list of (Form, bytes)
-        The forms that are no encodings, and the anchor of each.
+    label, part : str
+    value : SecretBytes
+    bounded : bool
+    kinds : tuple of Kind
+        One for each anchor, which stands at the beginning of the form; or one for all of them.
+    places : sequence of int or None
+        Where in the one form the anchors stand, from 0 on.
     """
 
-    __slots__ = ("folded", "plain", "raw")
+    label: str
+    part: str
+    value: SecretBytes
+    bounded: bool
+    kinds: tuple[Kind, ...]
+    places: Sequence[int] | None = None
+
+
+class Places:
+    """Some bytes of each form, as the index sees it, and the forms they belong to.
+
+    There are many more forms than are ever met: they are made when they are asked for.
+    """
+
+    __slots__ = ("_anchors", "_forms", "_groups", "_starts")
 
     def __init__(self) -> None:
-        self.folded: dict[bytes, Owners] = {}
-        self.raw: dict[bytes, Owners] = {}
-        self.plain: list[tuple[Form, bytes]] = []
+        self._anchors: list[bytes] = []
+        self._groups: list[_Group] = []
+        self._starts: list[int] = []
+        self._forms: dict[tuple[int, int], Form] = {}
+
+    def add(self, group: _Group, anchors: Iterable[bytes]) -> None:
+        """Add anchors of a value."""
+        self._starts.append(len(self._anchors))
+        self._groups.append(group)
+        self._anchors += anchors
+
+    def once(self) -> tuple[dict[bytes, int], dict[int, list[int]]]:
+        """Return the anchors, each once with its last number, and the earlier ones of a number."""
+        anchors = self._anchors
+        last = dict(zip(anchors, range(len(anchors)), strict=True))
+        earlier: dict[int, list[int]] = {}
+        if len(last) < len(anchors):
+            for number, anchor in enumerate(anchors):
+                if last[anchor] != number:
+                    earlier.setdefault(last[anchor], []).append(number)
+        return last, earlier
+
+    def owner(self, number: int) -> tuple[Form, int]:
+        """Return the form that an anchor belongs to, and where in it the anchor stands."""
+        which = bisect_right(self._starts, number) - 1
+        label, part, value, bounded, kinds, places = self._groups[which]
+        at = number - self._starts[which]
+        kind = at if places is None else 0
+        form = self._forms.get((which, kind))
+        if form is None:
+            form = Form(label, part, value, kinds[kind], bounded)
+            form = self._forms.setdefault((which, kind), form)
+        return form, 0 if places is None else places[at]
+
+    def beginnings(self) -> Iterator[bytes]:
+        """Yield the anchors that forms begin with."""
+        for group, start, end in zip(
+            self._groups, self._starts, (*self._starts[1:], len(self._anchors)), strict=True
+        ):
+            yield from self._anchors[start : end if group.places is None else start + 1]
+
+    def __len__(self) -> int:
+        return len(self._anchors)
+
+    def __repr__(self) -> str:
+        return f"Places({len(self)} anchors)"
 
 
-def pairs(owners: Owners) -> tuple[tuple[Form, int], ...]:
-    """Return the forms that an anchor belongs to, and where in each of them it stands."""
-    return owners if isinstance(owners, tuple) else ((owners, 0),)
+class Anchors:
+    """What is looked for.
+
+    Attributes
+    ----------
+    folded, raw : Places
+        In folded and in unfolded text.
+    shortened : list of (Form, SecretBytes)
+        The forms that folding shortens at their beginning, and their first bytes as written.
+    """
+
+    __slots__ = ("folded", "raw", "shortened")
+
+    def __init__(self) -> None:
+        self.folded = Places()
+        self.raw = Places()
+        self.shortened: list[tuple[Form, SecretBytes]] = []
 
 
 # The pieces that become anchors are cut as plain bytes: they go into the index at once.
@@ -180,7 +242,7 @@ def add_forms(anchors: Anchors, known: Known) -> None:
     _add_forms(anchors, known.label, value, "value")
     for rule, part in parts(known.value):
         if rule == "line":
-            _add_plain(anchors, known.label, part, rule, _PLAIN)
+            _add_plain(anchors, known.label, part, rule, PLAIN)
             _add_windows(anchors, known.label, part, rule)
         else:
             _add_forms(anchors, known.label, part, rule)
@@ -199,20 +261,11 @@ def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
 
 def _add_forms(anchors: Anchors, label: str, value: SecretBytes, part: str) -> None:
     bounded = len(value) < ANYWHERE
-    folded = anchors.folded
-    _add_plain(anchors, label, value, part, _PLAIN)
+    _add_plain(anchors, label, value, part, PLAIN)
     head = SecretBytes(_cut(value, slice(_ENCODED_HEAD)))
-    for kind, anchor in zip(_BASE64, _encoded_anchors(head), strict=True):
-        _set(folded, anchor, Form(label, part, value, kind, bounded))
-    head = SecretBytes(_cut(value, slice(_HEX_ANCHOR // 2)))
-    for kind, written in (
-        (_HEX, head.hex()),
-        (_HEX_UPPER, head.hex().upper()),
-        (_HEX_DASHED, head.hex("+")),
-        (_HEX_DASHED_UPPER, head.hex("+").upper()),
-    ):
-        anchor = written[:_HEX_ANCHOR].encode()
-        _set(folded, anchor, Form(label, part, value, kind, bounded))
+    anchors.folded.add(
+        _Group(label, part, value, bounded, ENCODED), (*_base64_anchors(head), *_hex_anchors(head))
+    )
     if bounded:
         return
     _add_windows(anchors, label, value, part)
@@ -220,28 +273,23 @@ def _add_forms(anchors: Anchors, label: str, value: SecretBytes, part: str) -> N
         return
     if not value.isascii():
         # Whichever of these say nothing new are found at the same place: no harm.
-        _add_plain(anchors, label, value, part, _LATIN)
-        _add_plain(anchors, label, value, part, _SHOWN_AS_LATIN)
-        sought = SecretBytes(fold(_to_utf16(value)))
-        if len(sought) >= ANCHOR:
-            anchor = _cut(sought, slice(ANCHOR))
-            form = Form(label, part, value, _UTF16, False)
-            _set(folded, anchor, form)
-            anchors.plain.append((form, anchor))
+        _add_plain(anchors, label, value, part, LATIN)
+        _add_plain(anchors, label, value, part, SHOWN_AS_LATIN)
+        wide = SecretBytes(to_utf16(value))
+        if len(fold(wide)) >= ANCHOR:
+            _add_folded(anchors, _Group(label, part, value, False, (UTF16,)), wide)
     if value.find(b" ") >= 0:
-        _add_plain(anchors, label, value, part, _PLUS)
-    _add_plain(anchors, label, value, part, _REVERSED)
-    text = SecretStr(_cut(value, slice(4 * _ENCODED_HEAD)).decode("utf-8", "surrogateescape"))
-    head = SecretBytes(text[:_ENCODED_HEAD].encode("utf-16-le", "replace"))
-    for kind, anchor in zip(_BASE64_UTF16, _encoded_anchors(head), strict=True):
-        _set(folded, anchor, Form(label, part, value, kind, False))
+        _add_plain(anchors, label, value, part, PLUS)
+    _add_plain(anchors, label, value, part, REVERSED)
+    head = SecretBytes(_cut(value, slice(4 * _ENCODED_HEAD)))
+    head = SecretBytes(to_utf16(head)[:_ENCODED_HEAD])
+    anchors.folded.add(_Group(label, part, value, False, BASE64_UTF16), _base64_anchors(head))
     if _ESCAPED_IN_JSON.search(value) is None:
         return
-    for kinds, make in ((_BASE64_JSON, _to_json), (_BASE64_JSON_TEXT, _to_json_text)):
+    for kinds, make in ((BASE64_JSON, to_json), (BASE64_JSON_TEXT, to_json_text)):
         # JSON with the value in it, encoded as a whole.
         head = SecretBytes(_cut(make(value), slice(_ENCODED_HEAD)))
-        for kind, anchor in zip(kinds, _encoded_anchors(head), strict=True):
-            _set(folded, anchor, Form(label, part, value, kind, False))
+        anchors.folded.add(_Group(label, part, value, False, kinds), _base64_anchors(head))
 
 
 def _add_plain(anchors: Anchors, label: str, value: SecretBytes, part: str, kind: Kind) -> None:
@@ -250,15 +298,21 @@ def _add_plain(anchors: Anchors, label: str, value: SecretBytes, part: str, kind
     folded = SecretBytes(fold(written))
     # What folding leaves too little of, and what an escape sequence may swallow.
     if (len(folded) < ANCHOR and len(folded) < len(written)) or written.find(b"\x1b") >= 0:
-        raw = (kind,) if bounded else (kind, *_APART[kind]) if kind in _APART else (kind,)
-        for one in raw:
-            anchor = _cut(one.written(value), slice(ANCHOR))
-            _set(anchors.raw, anchor, Form(label, part, value, one._replace(raw=True), bounded))
-    else:
-        form = Form(label, part, value, kind, bounded)
-        anchor = _cut(folded, slice(ANCHOR))
-        _set(anchors.folded, anchor, form)
-        anchors.plain.append((form, anchor))
+        kinds = (kind,) if bounded else (kind, *APART.get(kind, ()))
+        anchors.raw.add(
+            _Group(label, part, value, bounded, tuple(one._replace(raw=True) for one in kinds)),
+            [_cut(one.written(value), slice(ANCHOR)) for one in kinds],
+        )
+        return
+    _add_folded(anchors, _Group(label, part, value, bounded, (kind,)), written)
+
+
+def _add_folded(anchors: Anchors, group: _Group, written: SecretBytes) -> None:
+    anchor = fold(written)[:ANCHOR]
+    anchors.folded.add(group, (anchor,))
+    if not written.startswith(anchor):
+        form, _ = anchors.folded.owner(len(anchors.folded) - 1)
+        anchors.shortened.append((form, SecretBytes(_cut(written, slice(HEAD)))))
 
 
 def _add_windows(anchors: Anchors, label: str, value: SecretBytes, part: str) -> None:
@@ -267,127 +321,34 @@ def _add_windows(anchors: Anchors, label: str, value: SecretBytes, part: str) ->
         size = len(run)
         if not looks_random(run if size <= _LARGE else run[:_LARGE]):
             continue
-        form = Form(label, part, run, _PIECE, False)
         stride = ANCHOR if size <= 1024 else 64 if size <= 4 * _LARGE else _LARGE
         folded = SecretBytes(fold(run))
-        seen = set()
-        for at in range(0, size - ANCHOR + 1, stride):
-            anchor = _cut(folded, slice(at, at + ANCHOR))
-            if anchor not in seen:
-                seen.add(anchor)
-                _set(anchors.folded, anchor, form, at)
+        places: Sequence[int] = range(0, size - ANCHOR + 1, stride)
+        pieces = [_cut(folded, slice(at, at + ANCHOR)) for at in places]
+        if len(set(pieces)) < len(pieces):
+            # A run may repeat itself very often: the first of those that are the same will do.
+            first: dict[bytes, int] = {}
+            for piece, at in zip(pieces, places, strict=True):
+                first.setdefault(piece, at)
+            pieces, places = list(first), tuple(first.values())
+        anchors.folded.add(_Group(label, part, run, False, PIECE, places), pieces)
 
 
-def _set(anchors: dict[bytes, Owners], anchor: bytes, form: Form, at: int = 0) -> None:
-    mine: Owners = ((form, at),) if at else form
-    known = anchors.setdefault(anchor, mine)
-    if known is not mine:
-        anchors[anchor] = (*pairs(known), (form, at))
-
-
-def _encoded_anchors(head: SecretBytes) -> tuple[bytes, ...]:
+def _base64_anchors(head: SecretBytes) -> list[bytes]:
     """Return the first characters of the cores of base64 that a value with this head has."""
-    size = len(head)
-    return tuple(
-        base64.b64encode(before + head)[first : 8 * (phase + size) // 6][
-            :_ENCODED_ANCHOR
-        ].translate(ONE_ALPHABET)
-        for phase, (first, before) in enumerate(zip(_FIRST, (b"", b"\0", b"\0\0"), strict=True))
+    padded = SecretBytes(head.ljust(_ENCODED_HEAD, b"\0"))
+    # All phases by one call, each in bytes that are a multiple of three.
+    encoded = SecretBytes(
+        b2a_base64(b"%b\0%b\0\0\0\0%b\0" % (padded, padded, padded)).translate(ONE_ALPHABET)
     )
+    return [_cut(encoded, core) for core in _CORES[len(head)]]
 
 
-def _core(phase: int) -> Callable[[bytes], bytes]:
-    first = _FIRST[phase]
-
-    def core(value: bytes) -> bytes:
-        encoded = base64.b64encode(bytes(phase) + value)
-        return encoded[first : 8 * (phase + len(value)) // 6]
-
-    return core
-
-
-def _core_of_utf16(phase: int) -> Callable[[bytes], bytes]:
-    core = _core(phase)
-    return lambda value: core(_to_utf16(value))
-
-
-def _core_of_json(phase: int) -> Callable[[bytes], bytes]:
-    core = _core(phase)
-    return lambda value: core(_to_json(value))
-
-
-def _core_of_json_text(phase: int) -> Callable[[bytes], bytes]:
-    core = _core(phase)
-    return lambda value: core(_to_json_text(value))
-
-
-def _to_json(value: bytes) -> bytes:
-    return json.dumps(value.decode("utf-8", "surrogateescape"))[1:-1].encode()
-
-
-def _to_json_text(value: bytes) -> bytes:
-    text = SecretStr(value.decode("utf-8", "surrogateescape"))
-    shown = SecretStr(json.dumps(str(text), ensure_ascii=False))
-    return str.__getitem__(shown, slice(1, -1)).encode("utf-8", "surrogateescape")
-
-
-def _to_shell(value: bytes) -> bytes:
-    # shlex.quote: a quote is closed, written in other quotes, and opened again.
-    return value.replace(b"'", b"'\"'\"'")
-
-
-def _to_spaced(value: bytes) -> bytes:
-    return _with_between(value, " ")
-
-
-def _to_lines(value: bytes) -> bytes:
-    return _with_between(value, "\n")
-
-
-def _with_between(value: bytes, separator: str) -> bytes:
-    text = SecretStr(value.decode("utf-8", "surrogateescape"))
-    return separator.join(text).encode("utf-8", "surrogateescape")
-
-
-def _to_utf16(value: bytes) -> bytes:
-    return value.decode("utf-8", "surrogateescape").encode("utf-16-le", "replace")
-
-
-def _to_latin(value: bytes) -> bytes:
-    # ascii() writes \xe9 for a character, repr() of bytes for a byte: here, one byte for either.
-    text = SecretStr(value.decode("utf-8", "surrogateescape"))
-    return b"".join(
-        bytes([ord(one)]) if 0x80 <= ord(one) < 0x100 else one.encode("utf-8", "surrogateescape")
-        for one in text
-    )
-
-
-def _to_shown_as_latin(value: bytes) -> bytes:
-    return value.decode("latin-1").encode()
-
-
-def _to_plus(value: bytes) -> bytes:
-    return value.replace(b" ", b"+")
-
-
-def _backwards(value: bytes) -> bytes:
-    return value.decode("utf-8", "surrogateescape")[::-1].encode("utf-8", "surrogateescape")
-
-
-def _to_hex(value: bytes) -> bytes:
-    return value.hex().encode()
-
-
-def _to_hex_upper(value: bytes) -> bytes:
-    return value.hex().upper().encode()
-
-
-def _to_hex_dashed(value: bytes) -> bytes:
-    return value.hex("-").encode()
-
-
-def _to_hex_dashed_upper(value: bytes) -> bytes:
-    return value.hex("-").upper().encode()
+def _hex_anchors(head: SecretBytes) -> tuple[bytes, ...]:
+    # In the order of `ENCODED`.
+    plain = SecretBytes(head.hex()[:_HEX_ANCHOR].encode())
+    dashed = SecretBytes(head.hex("+")[:_HEX_ANCHOR].encode())
+    return _cut(plain, _ALL), plain.upper(), _cut(dashed, _ALL), dashed.upper()
 
 
 def edges(value: bytes) -> tuple[bytes, bytes]:
@@ -395,28 +356,3 @@ def edges(value: bytes) -> tuple[bytes, bytes]:
     start = len(value) - len(value.lstrip(DROPPED))
     end = len(value.rstrip(DROPPED))
     return SecretBytes(_cut(value, slice(start))), SecretBytes(_cut(value, slice(end, None)))
-
-
-_PLAIN = Kind("")
-_PLUS = Kind("URL", _to_plus)
-_PIECE = Kind("a piece", window=True)
-_REVERSED = Kind("reversed", _backwards)
-_LATIN = Kind("ascii()", _to_latin)
-_SHOWN_AS_LATIN = Kind("as Latin-1", _to_shown_as_latin)
-_UTF16 = Kind("UTF-16", _to_utf16)
-_HEX = Kind("hex", _to_hex, run=True)
-_HEX_UPPER = Kind("hex", _to_hex_upper, run=True)
-_HEX_DASHED = Kind("hex", _to_hex_dashed, run=True)
-_HEX_DASHED_UPPER = Kind("hex", _to_hex_dashed_upper, run=True)
-_BASE64 = tuple(Kind("base64", _core(one), run=True, phase=_FIRST[one]) for one in range(3))
-_BASE64_JSON = tuple(
-    Kind("base64", _core_of_json(one), run=True, phase=_FIRST[one]) for one in range(3)
-)
-_BASE64_JSON_TEXT = tuple(
-    Kind("base64", _core_of_json_text(one), run=True, phase=_FIRST[one]) for one in range(3)
-)
-# How a value that folding leaves too little of is written with something in between.
-_APART = {_PLAIN: (Kind("", _to_spaced), Kind("", _to_lines), Kind("", _to_shell))}
-_BASE64_UTF16 = tuple(
-    Kind("base64 of UTF-16", _core_of_utf16(one), run=True, phase=_FIRST[one]) for one in range(3)
-)

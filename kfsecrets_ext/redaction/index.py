@@ -13,14 +13,14 @@ from .fields import LONGEST_LINE
 from .forms import (
     ANCHOR,
     AT_BOUNDARIES,
+    HEAD,
     WHOLE_FIELD,
     Anchors,
     Form,
-    Owners,
+    Places,
     add_forms,
     edges,
     is_public,
-    pairs,
 )
 from .markers import MARKER, marker_begun
 from .parts import is_common
@@ -54,39 +54,44 @@ class Part:
         Tells whether there is one.
     """
 
-    __slots__ = ("_anchors", "_heads", "_longest", "_owners", "_triples", "find", "meets")
+    __slots__ = (
+        "_earlier",
+        "_heads",
+        "_longest",
+        "_numbers",
+        "_places",
+        "_triples",
+        "find",
+        "meets",
+    )
 
-    def __init__(self, anchors: dict[bytes, Owners], make: MakeEngine):
-        self._owners = list(anchors.values())
-        engine = make(list(anchors))
+    def __init__(self, places: Places, make: MakeEngine):
+        last, self._earlier = places.once()
+        self._numbers = tuple(last.values())
+        self._places = places
+        engine = make(list(last))
         self.find, self.meets = engine.find, engine.meets
-        self._anchors: dict[bytes, Owners] | None = anchors
-        self._heads: list[bytes] = []
+        self._heads: list[bytes] | None = None
         self._triples: frozenset[bytes] = frozenset()
         self._longest = 1
 
-    def owners(self, number: int) -> tuple[tuple[Form, int], ...]:
+    def owners(self, number: int) -> list[tuple[Form, int]]:
         """Return the forms that an anchor belongs to, and where in each of them it stands."""
-        return pairs(self._owners[number])
+        last = self._numbers[number]
+        return [*map(self._places.owner, self._earlier.get(last, ())), self._places.owner(last)]
 
-    def _sort(self, anchors: dict[bytes, Owners]) -> None:
-        # Only streams ask for beginnings.
-        heads = sorted(
-            anchor
-            for anchor, owners in anchors.items()
-            if not isinstance(owners, tuple) or any(not at for _, at in owners)
-        )
+    def _sorted_heads(self) -> list[bytes]:
+        heads = sorted(set(self._places.beginnings()))
         self._longest = max(map(len, heads), default=1)
         self._triples = frozenset(anchor[:3] for anchor in heads)
         self._heads = heads
-        self._anchors = None
+        return heads
 
     def begun(self, view: bytes) -> int:
         """Return where the earliest suffix stands that is the beginning of an anchor."""
-        anchors = self._anchors
-        if anchors is not None:
-            self._sort(anchors)
-        heads, count, triples = self._heads, len(self._heads), self._triples
+        # Only streams ask for beginnings.
+        heads = self._sorted_heads() if self._heads is None else self._heads
+        count, triples = len(heads), self._triples
         size = len(view)
         for start in range(max(0, size - self._longest + 1), size):
             # Most are no beginning by their first three bytes, which is told quicker.
@@ -99,7 +104,7 @@ class Part:
         return size
 
     def __repr__(self) -> str:
-        return f"Part({len(self._owners)} anchors)"
+        return f"Part({len(self._numbers)} anchors)"
 
 
 class Index:
@@ -187,7 +192,7 @@ class Index:
             if meets(folded):
                 return False
         if self._starts:
-            end = data[1 - _HEAD :]
+            end = data[1 - HEAD :]
             starts = self._starts
             return not any(end[at : at + ANCHOR] in starts for at in range(len(end) - ANCHOR + 1))
         return True
@@ -253,7 +258,6 @@ class Index:
 
 
 _RUN = RUN.decode()
-_HEAD = 16
 _TAIL = 64
 _LONGEST_ANCHOR = 16
 
@@ -279,11 +283,11 @@ def build(known: Iterable[Known], public: Sequence[str], make: MakeEngine) -> In
             index.controls |= one.value.find(b"\x1b") >= 0
             add_forms(anchors, one)
             _add_field(index.fields, one)
-    for form, anchor in anchors.plain:
-        _add_head(index, form, anchor)
+    for form, head in anchors.shortened:
+        _add_head(index, form, head)
     index.labels = frozenset(labels)
-    index.folded = (Part(anchors.folded, make),) if anchors.folded else ()
-    index.raw = (Part(anchors.raw, make),) if anchors.raw else ()
+    index.folded = (Part(anchors.folded, make),) if len(anchors.folded) else ()
+    index.raw = (Part(anchors.raw, make),) if len(anchors.raw) else ()
     return combined((index,), make)
 
 
@@ -312,15 +316,12 @@ def combined(indexes: Sequence[Index], make: MakeEngine) -> Index:
     return whole
 
 
-def _add_head(index: Index, form: Form, anchor: bytes) -> None:
-    head = form.head(_HEAD)
-    # What folding leaves as it is has its anchor there.
-    if not head.startswith(anchor):
-        lead = edges(head)[0]
-        if lead:
-            index.leads |= {bytes(lead if len(lead) < len(head) else edges(form.written())[0])}
-        if not form.bounded and len(head) >= ANCHOR:
-            index.heads.append((head, form.label, form.rule))
+def _add_head(index: Index, form: Form, head: SecretBytes) -> None:
+    lead = edges(head)[0]
+    if lead:
+        index.leads |= {bytes(lead if len(lead) < len(head) else edges(form.written())[0])}
+    if not form.bounded and len(head) >= ANCHOR:
+        index.heads.append((head, form.label, form.rule))
 
 
 def _add_field(fields: dict[bytes, frozenset[str]], known: Known) -> None:
