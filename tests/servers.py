@@ -15,10 +15,12 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from rig.ports import reserved
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -155,31 +157,29 @@ def serving(
     """
     log_file = directory / "server.log"
     environment = {**isolated(directory, extensions), "NB_PREFIX": base_url, **(env or {})}
-    port = 20000 + os.getpid() % 10000
-    with open(log_file, "wb") as log:
-        process = start(
-            [
-                jupyter(),
-                *command,
-                f"--notebook-dir={directory / 'home'}",
-                "--ip=127.0.0.1",
-                # Where that is taken, the server looks for another.
-                f"--port={port}",
-                f"--ServerApp.base_url={base_url}",
-                *arguments,
-            ],
-            env=environment,
-            cwd=directory / "home",
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
+    with ExitStack() as stack:
+        log = stack.enter_context(open(log_file, "wb"))
+        with reserved() as [port]:
+            process = start(
+                [
+                    jupyter(),
+                    *command,
+                    f"--notebook-dir={directory / 'home'}",
+                    "--ip=127.0.0.1",
+                    f"--port={port}",
+                    f"--ServerApp.base_url={base_url}",
+                    *arguments,
+                ],
+                env=environment,
+                cwd=directory / "home",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            stack.callback(_stop, process)
             found = _wait(process, directory / "runtime", log_file)
-            yield Server(found["port"], found["base_url"], log_file, process)
-        finally:
-            _stop(process)
+        yield Server(found["port"], found["base_url"], log_file, process)
 
 
 def jupyter() -> str:
@@ -217,6 +217,8 @@ def isolated(directory: Path, extensions: Mapping[str, bool] | None = None) -> d
         "JUPYTER_DATA_DIR": str(directory / "data"),
         "JUPYTER_RUNTIME_DIR": str(directory / "runtime"),
         "PYTHONPATH": str(ROOT),
+        # Else debugpy says something of frozen modules, at any time after a kernel's start.
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "KFSECRETS_ROOTS": str(directory / "secret"),
         "KFSECRETS_PODINFO": str(directory / "podinfo"),
         # The machine's own mounts are no part of the pod.

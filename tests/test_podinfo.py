@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rig.kubelet import Kubelet
 
@@ -27,14 +28,19 @@ def test_files_of_the_downward_api_come_back(kubelet: Kubelet, tmp_path: Path) -
     assert not info.complete
 
 
-@given(st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.text(), max_size=4))
-def test_any_annotation_that_the_kubelet_writes_comes_back(values: dict[str, str]) -> None:
-    import tempfile
-
+# One process writes for all examples: what it wrote for one is nothing to the next.
+@settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(values=st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.text(), max_size=4))
+def test_any_annotation_that_the_kubelet_writes_comes_back(
+    kubelet: Kubelet, values: dict[str, str]
+) -> None:
     prefix = podinfo.STAMP_PREFIX
     # JSON cannot carry a lone surrogate to the kubelet
     values = {key: text.encode("utf-8", "replace").decode() for key, text in values.items()}
-    with Kubelet() as kubelet, tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory:
         kubelet.write_podinfo(directory, {}, {prefix + key: text for key, text in values.items()})
         assert podinfo.from_files(directory).stamps == values
 

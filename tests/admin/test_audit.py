@@ -74,6 +74,9 @@ class Scene:
             "subjects": [{"apiGroup": group, "kind": "User", "name": ADMIN}],
         }
         server.create(f"{rbac}/clusterrolebindings", binding)
+        # it learns of a binding a little later
+        while server.call("GET", "/api/v1/secrets?limit=1", user=ADMIN).status == 403:
+            time.sleep(0.02)
         # somebody else's
         for name in TENANTS:
             server.create(
@@ -182,7 +185,7 @@ def _the_control(scene: Scene) -> None:
         "    file.write(word + '-in-a-file-that-goes')\n"
         "    file.flush()\n"
         "subprocess.run(['true', word + '-as-an-argument'])\n"
-        "subprocess.run(['sh', '-c', 'sleep 1', word + '-in-the-list'])\n"
+        "subprocess.run(['sh', '-c', 'sleep 3', word + '-in-the-list'])\n"
         "open('kept', 'w').write(word + '-in-a-file-that-stays')\n"
         "print(word + '-on-standard-output')\n"
     )

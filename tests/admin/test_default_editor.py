@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -163,6 +164,9 @@ def test_secrets_that_may_not_be_read_are_unknown_and_never_overwritten(
         },
     )
     with connect(kubeconfig=api_server.kubeconfig, impersonate=user) as writer:
+        # the API server learns of a binding a little later
+        while not writer.allowed("create", SECRET, namespace=tenant.name):
+            time.sleep(0.02)
         found = plan(writer, [grant()], [tenant])
         assert [one.action for one in found] == ["unknown", "create"]
         assert apply(writer, found).ok

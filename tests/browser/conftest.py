@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Error, Page
 
 
+TIME = 90_000
+"""How long something may take to appear, in milliseconds; the machine may have more to do."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a browser."""
     here = os.path.dirname(__file__)
@@ -39,7 +43,7 @@ class Notebook(NamedTuple):
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The browser."""
-    expect.set_options(timeout=15_000)
+    expect.set_options(timeout=TIME)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(
             executable_path=chromium.path(), args=[*chromium.ARGUMENTS]
@@ -79,7 +83,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A page of its own profile; what goes wrong in the panel fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(TIME)
     page = context.new_page()
     problems: list[str] = []
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rig.ports import reserved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,41 +80,35 @@ def running(
     files = directory / "files"
     files.mkdir(parents=True)
     _install(directory, server_extension=server_extension)
-    port = _free_port()
-    command = [
-        *_jupyter(app),
-        "--no-browser",
-        "--allow-root",
-        "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.port={port}",
-        "--ServerApp.port_retries=0",
-        f"--ServerApp.base_url={base_url}",
-        f"--ServerApp.root_dir={files}",
-        "--LabApp.expose_app_in_browser=True",
-        "--JupyterNotebookApp.expose_app_in_browser=True",
-        *arguments,
-    ]
-    url = f"http://127.0.0.1:{port}{base_url.rstrip('/')}/"
     log_path = directory / "server.log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=files,
-            env=_environment(directory, pod),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        try:
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(log_path.open("wb"))
+        with reserved() as [port]:
+            command = [
+                *_jupyter(app),
+                "--no-browser",
+                "--allow-root",
+                "--ServerApp.ip=127.0.0.1",
+                f"--ServerApp.port={port}",
+                "--ServerApp.port_retries=0",
+                f"--ServerApp.base_url={base_url}",
+                f"--ServerApp.root_dir={files}",
+                "--LabApp.expose_app_in_browser=True",
+                "--JupyterNotebookApp.expose_app_in_browser=True",
+                *arguments,
+            ]
+            process = subprocess.Popen(
+                command,
+                cwd=files,
+                env=_environment(directory, pod),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            stack.callback(_stop, process)
+            url = f"http://127.0.0.1:{port}{base_url.rstrip('/')}/"
             _wait(process, url, log_path)
-            yield Jupyter(url=url, files=files)
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        yield Jupyter(url=url, files=files)
 
 
 def _jupyter(app: str) -> list[str]:
@@ -163,17 +158,12 @@ def _environment(directory: Path, pod: Pod) -> dict[str, str]:
         "JUPYTER_PREFER_ENV_PATH": "0",
         "JUPYTER_RUNTIME_DIR": str(directory / "runtime"),
         "PYTHONPATH": str(CHECKOUT),
+        # Else debugpy says something of frozen modules, at any time after a kernel's start.
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "KFSECRETS_ROOTS": str(pod.root),
         "KFSECRETS_PODINFO": str(pod.information),
         "KFSECRETS_MOUNTINFO": str(mountinfo),
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
@@ -185,3 +175,12 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
             time.sleep(0.1)
     message = f"The server ended before it answered:\n{log.read_text(errors='replace')}"
     raise RuntimeError(message)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -139,7 +139,7 @@ class Panel:
                 ? session.session?.kernel?.status === 'idle'
                 : current?.context?.isReady ?? false;
             }""",
-            timeout=60_000,
+            timeout=180_000,
         )
 
     def source(self) -> str:

@@ -189,7 +189,10 @@ def test_the_panel_sends_nothing_to_the_kernel(lab: Notebook, panel: Panel) -> N
     panel.execute("docmanager:open", path="quiet.ipynb")
     expect(panel.guard).to_contain_text("Guard on")
     panel.settle()
-    before = len(sent)
+    before = -1
+    while before != len(sent):  # what JupyterLab sends once the kernel is there
+        before = len(sent)
+        panel.page.wait_for_timeout(1000)
     # JupyterLab asks by itself, with the panel or without.
     assert "kernel_info_request" in sent
     assert "execute_request" not in sent

@@ -53,7 +53,7 @@ def test_inserted_code_runs_and_shows_a_mask(lab: Notebook, panel: Panel) -> Non
     # The cell has the focus, so that the user goes on.
     panel.page.keyboard.press("Shift+Enter")
     output = panel.page.locator(".jp-OutputArea-output")
-    expect(output).to_have_text("SecretStr('**********')", timeout=60_000)
+    expect(output).to_have_text("SecretStr('**********')", timeout=180_000)
 
 
 def test_import_is_not_repeated(lab: Notebook, panel: Panel) -> None:

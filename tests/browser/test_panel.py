@@ -212,8 +212,14 @@ def test_side_follows_the_settings(lab: Notebook, opened: Panel) -> None:
 
 def test_open_panel_comes_back_with_the_page(opened: Panel) -> None:
     expect(opened.credentials).to_have_count(2)
-    # The layout is saved a moment after it changes.
-    with opened.page.expect_response(re.compile(r"/api/workspaces/")):
+
+    # The layout is saved a moment after it changes; an earlier one may be on its way.
+    def saves_it(response: Response) -> bool:
+        request = response.request
+        shown = '"current":"kfsecrets-ext-panel"'
+        return "/api/workspaces/" in request.url and shown in (request.post_data or "")
+
+    with opened.page.expect_response(saves_it):
         opened.page.evaluate("() => window.dispatchEvent(new Event('resize'))")
         opened.disclosure("database").click()
     opened.page.reload()

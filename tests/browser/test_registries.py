@@ -54,7 +54,7 @@ def test_inserted_code_gets_the_credentials_and_shows_a_mask(pod: Notebook, pane
     panel.page.keyboard.press("Shift+Enter")
     output = panel.page.locator(".jp-OutputArea-output").first
     expect(output).to_have_text(
-        "DockerCredentials(registry='registry.example.com', **********)", timeout=60_000
+        "DockerCredentials(registry='registry.example.com', **********)", timeout=180_000
     )
     assert PASSWORD not in panel.page.content()
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,13 @@ def test_nobody_else_can_read_the_files(tmp_path: Path) -> None:
         for file in files:
             assert stat.S_IMODE(os.stat(os.path.join(place, file)).st_mode) == 0o600, file
             assert not file.endswith(".new")
+
+
+def test_a_selector_that_is_more_than_is_known_here_is_refused(cluster: Embedded) -> None:
+    # the API server compares numbers
+    for selector in ("a>1", "a<1"):
+        with pytest.raises(Rejected, match="label selector"):
+            list(cluster.list(SECRET, namespace=SPACE, labels=selector))
 
 
 def test_what_is_there_today_is_read(cluster: Embedded, home: Path) -> None:
@@ -181,26 +189,25 @@ def test_a_namespace_takes_what_is_in_it_along(cluster: Embedded) -> None:
 
 
 def test_a_namespace_is_seen_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
-    done = threading.Event()
+    enough = threading.Event()
 
     def come_and_go() -> None:
         writer = Embedded(tmp_path / "cluster")
         metadata = {"name": SPACE, "annotations": {"owner": "alice@example.com"}}
-        for _ in range(200):
+        while not enough.is_set():
             writer.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
             writer.delete(NAMESPACE, SPACE)
-        done.set()
 
     reader = Embedded(tmp_path / "cluster")
-    other = threading.Thread(target=come_and_go)
-    other.start()
-    seen = []
-    while not done.is_set():
-        seen += [one["metadata"] for one in reader.list(NAMESPACE)]
-        one = reader.get(NAMESPACE, SPACE)
-        seen += [] if one is None else [one["metadata"]]
-    other.join()
-    assert seen
+    seen: list[Json] = []
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(come_and_go)
+        while len(seen) < 100 and not other.done():
+            seen += [one["metadata"] for one in reader.list(NAMESPACE)]
+            one = reader.get(NAMESPACE, SPACE)
+            seen += [] if one is None else [one["metadata"]]
+        enough.set()
+    assert other.exception() is None
     assert {one.get("annotations", {}).get("owner") for one in seen} == {"alice@example.com"}
 
 

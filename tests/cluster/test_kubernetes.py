@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,13 +40,14 @@ from rig.homes import (
 from kfsecrets_ext.cluster import (
     CRD,
     NAMESPACE,
-    NOTEBOOK,
     POD,
     PODDEFAULT,
     SECRET,
     Cluster,
+    Kind,
     connect,
     pace,
+    session,
     transport,
 )
 from kfsecrets_ext.cluster.kubernetes import Kubernetes
@@ -157,10 +159,12 @@ def test_who_is_not_known_is_told_so(api_server: ApiServer, tmp_path: Path) -> N
 
 
 def test_a_kind_that_is_not_installed_is_said(direct: Cluster) -> None:
-    with pytest.raises(ClusterError, match="no Notebooks: their CRD is not installed") as caught:
-        list(direct.list(NOTEBOOK))
+    # none that another test installs on the server that they share
+    kind = Kind("kubeflow.org", "v1", "nowherebooks", "Nowherebook")
+    with pytest.raises(ClusterError, match="no Nowherebooks: their CRD is not installed") as caught:
+        list(direct.list(kind))
     assert caught.value.reason == "NotFound"
-    assert direct.get(NOTEBOOK, "x", namespace="default") is None
+    assert direct.get(kind, "x", namespace="default") is None
     assert direct.get(CRD, "poddefaults.kubeflow.org") is not None
 
 
@@ -388,7 +392,7 @@ def test_a_server_that_stays_down_is_given_up(
     proxy.decide = lambda _: Reset("before")
     with pytest.raises(Unreachable, match="the connection fails"):
         cluster.get(SECRET, "x", namespace=tenant)
-    monkeypatch.setattr(transport, "_PATIENCE", 0.5)
+    monkeypatch.setattr(transport, "_PATIENCE", 3.0)
     proxy.decide = lambda _: Refuse(429)
     with pytest.raises(Unreachable, match="HTTP 429"):
         list(cluster.list(SECRET, namespace=tenant))
@@ -398,14 +402,25 @@ def test_a_server_that_stays_down_is_given_up(
 def test_what_takes_too_long_is_asked_again(
     proxy: Faults, direct: Cluster, tenant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "_READ", 0.5)
-    proxy.decide = first(1, Wait(1.5))
+    # time enough for the second attempt, which is answered
+    monkeypatch.setattr(transport, "_READ", 4.0)
+    given_up = threading.Event()
+
+    def decide(seen: Seen) -> Fault:
+        if seen.number == 1:
+            given_up.wait()
+        return None
+
+    proxy.decide = decide
     with Kubernetes.connect(kubeconfig=str(proxy.kubeconfig(tmp_path / "slow"))) as cluster:
         stored = cluster.apply(secret(tenant, {"a": "1"}, version="1"))
         assert data(stored) == {"a": "1"}
         assert cluster._transport.pace.limit < 16
     assert proxy.count("PATCH") == 2
-    time.sleep(1.5)
+    # the first attempt arrives after all
+    given_up.set()
+    while proxy.running:
+        time.sleep(0.01)
     assert version(direct.get(SECRET, "test", namespace=tenant)) == version(stored)
 
 
@@ -418,7 +433,7 @@ def test_fewer_requests_run_at_once_while_the_server_has_no_room(
         if proxy.running > 4:
             crowd.set()
             return Refuse(429, retry_after=0)
-        return Wait(0.02)
+        return Wait(0.05)
 
     proxy.decide = decide
     lowest = 16.0
@@ -445,7 +460,16 @@ def test_no_more_requests_run_at_once_than_workers(
     proxy: Faults, tenant: str, tmp_path: Path
 ) -> None:
     place = str(proxy.kubeconfig(tmp_path / "three"))
-    proxy.decide = lambda _: Wait(0.02)
+    together = threading.Event()
+
+    def decide(seen: Seen) -> Fault:
+        if proxy.running >= 3:
+            together.set()
+        together.wait(60)
+        together.set()
+        return Wait(0.02)
+
+    proxy.decide = decide
     with Kubernetes.connect(kubeconfig=place, workers=3) as cluster, ThreadPoolExecutor(12) as pool:
         asked = [pool.submit(cluster.get, NAMESPACE, tenant) for _ in range(60)]
         assert all(one.result() for one in asked)
@@ -583,17 +607,19 @@ def test_a_watch_that_expired_lists_anew_and_tells_what_it_missed(
 def test_an_error_in_a_watch_is_as_one_before_it(
     proxy: Faults, cluster: Cluster, direct: Cluster, tenant: str, code: int
 ) -> None:
+    # the server forgets versions that are much older
+    before = version(direct.get(NAMESPACE, tenant))
     direct.apply(secret(tenant, {"a": "1"}))
     status = {"kind": "Status", "code": code, "message": f"too old: {VALUE}"}
     said = [Say(json.dumps({"type": "ERROR", "object": status}).encode() + b"\n")]
     proxy.decide = lambda seen: said.pop() if is_watch(seen) and said else None
-    events = cluster.watch(SECRET, namespace=tenant, resource_version="1", timeout=60)
+    events = cluster.watch(SECRET, namespace=tenant, resource_version=before, timeout=60)
     if code == 403:
         with pytest.raises(Forbidden) as caught:
             next(events)
         assert says_no_value(caught.value)
         return
-    # From the server's first version on, or in a list that is made anew.
+    # From that version on, or in a list that is made anew.
     assert told(events, 1) == [("ADDED", "test")]
     assert any("limit=" in one.path for one in proxy.seen) == (code == 410)
 
@@ -618,6 +644,11 @@ def token(api_server: ApiServer, tenant: str) -> Callable[[], str]:
     api_server.create(
         f"/apis/rbac.authorization.k8s.io/v1/namespaces/{tenant}/rolebindings", binding
     )
+    user = f"system:serviceaccount:{tenant}:admin"
+    secrets = f"/api/v1/namespaces/{tenant}/secrets"
+    # the API server learns of a binding a little later
+    while api_server.call("GET", secrets, user=user).status == 403:
+        time.sleep(0.02)
     return lambda: str(api_server.create(f"{path}/admin/token", {"spec": {}})["status"]["token"])
 
 
@@ -688,20 +719,34 @@ def test_a_credential_plugin_is_run_again_when_its_token_is_refused(
 
 
 def test_a_credential_plugins_token_is_replaced_before_it_expires(
-    api_server: ApiServer, tenant: str, tmp_path: Path, token: Callable[[], str]
+    api_server: ApiServer,
+    tenant: str,
+    tmp_path: Path,
+    token: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    now = time.monotonic()
+    clock = SimpleNamespace(monotonic=lambda: now, sleep=time.sleep)
+    for module in (session, transport):
+        monkeypatch.setattr(module, "time", clock)
     made = plugin(tmp_path, TALKS)
     (tmp_path / "token").write_text(token())
     (tmp_path / "expires").write_text("2020-01-01T00:00:00Z")
     environment = [{"name": "FLAVOUR", "value": "plain"}]
     user = entry(str(made), args=["token"], env=environment)
+    runs = tmp_path / "runs"
     with connect(kubeconfig=config(api_server, tmp_path / "c", user=user)) as cluster:
         cluster.apply(secret(tenant, {"a": "1"}))
-        time.sleep(1.1)  # no plugin is run more often
-        (tmp_path / "expires").write_text("2999-01-01T00:00:00Z")
+        now += 0.9
         cluster.apply(secret(tenant, {"a": "2"}))
+        # no plugin is run more often than once a second
+        assert runs.read_text() == "x"
+        now += 0.2
+        (tmp_path / "expires").write_text("2999-01-01T00:00:00Z")
         cluster.apply(secret(tenant, {"a": "3"}))
-    assert (tmp_path / "runs").read_text() == "xx"
+        now += 100
+        cluster.apply(secret(tenant, {"a": "4"}))
+    assert runs.read_text() == "xx"
 
 
 @pytest.mark.parametrize(
@@ -965,6 +1010,7 @@ def test_nothing_of_a_value_or_a_token_is_printed_logged_or_raised(
     spoken = io.StringIO()
     handler = logging.StreamHandler(spoken)
     loggers = [logging.getLogger(name) for name in ("urllib3", "kubernetes", "http.client", None)]
+    levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG)
@@ -988,9 +1034,9 @@ def test_nothing_of_a_value_or_a_token_is_printed_logged_or_raised(
             shown = f"{cluster!r}{vars(cluster)!r}{cluster._transport._session!r}"
         logging.getLogger("urllib3").warning("heard")
     finally:
-        for logger in loggers:
+        for logger, level in zip(loggers, levels, strict=True):
             logger.removeHandler(handler)
-            logger.setLevel(logging.NOTSET)
+            logger.setLevel(level)
     assert all(map(says_no_value, errors))
     said = capfd.readouterr()
     everything = said.out + said.err + caplog.text + spoken.getvalue() + shown

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 OLDEST = ("kubernetes==28.1.0", "urllib3<2")
 TOOLS = ("PyYAML", "pytest>=8.3", "pytest-timeout", "trustme")
 
-pytestmark = [pytest.mark.slow, pytest.mark.platform]
+# A whole run of tests, each of which has a limit of its own.
+pytestmark = [pytest.mark.slow, pytest.mark.platform, pytest.mark.timeout(3600)]
 
 
 def test_the_oldest_client_passes_the_same_tests() -> None:

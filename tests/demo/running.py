@@ -34,6 +34,8 @@ def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
         "HOME": str(home),
         "TMPDIR": str(temporary),
         _MARK: str(temporary),
+        # Else debugpy says something of frozen modules, at any time after a kernel's start.
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         **variables,
     }
 
@@ -122,7 +124,12 @@ class Demo:
 
     def server(self) -> psutil.Process:
         """The Jupyter server's process."""
-        [server] = [one for one in self.processes() if "jupyterlab" in one.cmdline()]
+        [server] = [
+            one
+            for one in self.processes()
+            # What it is about to start has its command line for a moment.
+            if "jupyterlab" in _command(one) and "jupyterlab" not in _command(one.parent())
+        ]
         return server
 
     def leftovers(self) -> list[str]:
@@ -149,6 +156,13 @@ class Demo:
             )
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
+
+
+def _command(process: psutil.Process | None) -> list[str]:
+    try:
+        return process.cmdline() if process is not None else []
+    except psutil.Error:
+        return []
 
 
 def _request(identity: str, code: str) -> dict[str, Any]:

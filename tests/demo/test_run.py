@@ -15,6 +15,7 @@ import pytest
 import requests
 from demo.running import Demo, environment, kfsecrets
 from demo.values import leaks, values
+from rig.ports import reserved
 
 pytestmark = pytest.mark.slow
 
@@ -222,10 +223,7 @@ def test_a_taken_port_is_refused_if_asked_for_and_passed_over_if_not(tmp_path: P
 
 
 def test_it_takes_the_port_asked_for(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with Demo(tmp_path, "--port", str(port)) as demo:
+    with reserved() as [port], Demo(tmp_path, "--port", str(port)) as demo:
         assert demo.port == port
 
 

@@ -39,7 +39,12 @@ def outputs(notebook: nbformat.NotebookNode, cell: str) -> str:
 
 def execute(text: str, home: Path) -> nbformat.NotebookNode:
     notebook = nbformat.reads(text, as_version=4)
-    NotebookClient(notebook, resources={"metadata": {"path": str(home)}}).execute()
+    NotebookClient(
+        notebook,
+        resources={"metadata": {"path": str(home)}},
+        startup_timeout=300,
+        iopub_timeout=120,
+    ).execute()
     return notebook
 
 
@@ -68,7 +73,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("JUPYTER", "KFSECRETS_"))]:
             patch.delenv(name)
-        patch.setenv("PATH", environment(directory)["PATH"])
+        for name in ("PATH", "PYDEVD_DISABLE_FILE_VALIDATION"):
+            patch.setenv(name, environment(directory)[name])
         pod = lay_out(directory / "pod")
         pod.configure_jupyter("not used")
         for name, value in pod.environment().items():
@@ -149,7 +155,8 @@ def test_it_runs_on_a_real_cluster(
     api_server.create_tenant("setup-notebook", labels=tenant_labels)
     for name in [name for name in os.environ if name.startswith(("JUPYTER", "KFSECRETS_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("PATH", environment(tmp_path)["PATH"])
+    for name in ("PATH", "PYDEVD_DISABLE_FILE_VALIDATION"):
+        monkeypatch.setenv(name, environment(tmp_path)[name])
     # as the administrator with the least rights
     monkeypatch.setenv("KUBECONFIG", str(administrator_kubeconfig(api_server, tmp_path)))
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -26,7 +26,8 @@ def ran(tmp_path_factory) -> tuple[DemoPod, nbformat.NotebookNode, set[bytes]]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("JUPYTER", "KFSECRETS_"))]:
             patch.delenv(name)
-        patch.setenv("PATH", environment(directory)["PATH"])
+        for name in ("PATH", "PYDEVD_DISABLE_FILE_VALIDATION"):
+            patch.setenv(name, environment(directory)[name])
         pod = lay_out(directory / "pod")
         pod.configure_jupyter("not used")
         known = values(pod.directory)
@@ -34,7 +35,12 @@ def ran(tmp_path_factory) -> tuple[DemoPod, nbformat.NotebookNode, set[bytes]]:
         for name, value in pod.environment().items():
             patch.setenv(name, value)
         notebook = nbformat.reads((pod.home / TOUR).read_text(), as_version=4)
-        NotebookClient(notebook, resources={"metadata": {"path": str(pod.home)}}).execute()
+        NotebookClient(
+            notebook,
+            resources={"metadata": {"path": str(pod.home)}},
+            startup_timeout=300,
+            iopub_timeout=120,
+        ).execute()
     return pod, notebook, known | values(pod.directory)
 
 

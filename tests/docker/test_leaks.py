@@ -21,7 +21,11 @@ from kfsecrets_ext.errors import DockerConfigError, RegistryNotFound, SecretErro
 CANARY = "cAnArYcAnArY"
 CANARIES = (CANARY, base64.b64encode(CANARY.encode()).decode().rstrip("="))
 
-FUZZ = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import ast
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
-from rig.kernels import Environment, environment, scratch_environment
+from rig.kernels import PORTS, Environment, environment, scratch_environment
 from rig.kubelet import Kubelet
+from rig.ports import reserved
 
 pytestmark = pytest.mark.slow
 
@@ -89,6 +90,10 @@ def running(pod: Path, python: Path | None = None) -> Iterator[Kernel]:
     specification = manager.kernel_spec
     assert specification is not None
     specification.argv[0] = str(python or Environment(pod / "unguarded").python)
+    ports = ExitStack()
+    manager.cache_ports = False
+    for name, port in zip(PORTS, ports.enter_context(reserved(len(PORTS))), strict=True):
+        setattr(manager, name, port)
     manager.start_kernel(
         cwd=str(pod),
         env={
@@ -99,12 +104,15 @@ def running(pod: Path, python: Path | None = None) -> Iterator[Kernel]:
             "KFSECRETS_ROOTS": str(pod / "secret"),
             "KFSECRETS_MOUNTINFO": os.devnull,
             "KFSECRETS_PODINFO": str(pod / "podinfo"),
+            # Else debugpy says something of frozen modules, at any time after the start.
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         },
     )
     client = manager.client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=120)
+        with ports:
+            client.wait_for_ready(timeout=120)
         yield Kernel(client)
     finally:
         client.stop_channels()

@@ -52,7 +52,7 @@ display({'application/json': {'a': S('x'), 'b': I(5), 'c': E.a, S('k'): 1}}, raw
     "an update": "h = display('x', display_id='h'); h.update('y')",
     "a progress bar": """
 from tqdm import tqdm
-for i in tqdm(range(3), bar_format='{n_fmt}/{total_fmt}'): pass
+for i in tqdm(range(3), bar_format='{n_fmt}/{total_fmt}', mininterval=0, miniters=1): pass
 """,
     "an output widget": """
 import ipywidgets
@@ -103,9 +103,10 @@ def test_an_interrupt_shows_nothing_and_breaks_nothing(kernels: tuple[Kernel, Ke
     bundle = "{'text/plain': v, 'application/json': [v] * 20}"
     loops = (f"display({bundle}, raw=True)", "print(v, 'x' * 50)", "print(v[:9], flush=True)")
     for number in range(12):
-        asked = kernel.client.execute(f"while True: {loops[number % 3]}", stop_on_error=False)
+        code = f"display('begun')\nwhile True: {loops[number % 3]}"
+        asked = kernel.client.execute(code, stop_on_error=False)
         _begun(kernel, asked)
-        time.sleep(0.1 + number * 0.013)
+        kernel.later(0.1 + number * 0.013)
         os.kill(kernel.process.pid, signal.SIGINT)
         assert _reply(kernel, asked)["ename"] == "KeyboardInterrupt"
     assert kernel.run("print(v, 1 + 1)").text() == f"{MARKER} 2\n"
@@ -120,11 +121,20 @@ def test_children_of_a_pool_print_all_that_they_print(kernels: tuple[Kernel, Ker
         "def say(number): print('child', number, v, flush=True); return number\n"
         "with multiprocessing.get_context('fork').Pool(3) as pool: print(pool.map(say, range(6)))"
     )
-    messages = [*cell.messages, *kernel.later(1.0)]
-    text = "".join(one["content"]["text"] for one in messages if one["msg_type"] == "stream")
-    assert "[0, 1, 2, 3, 4, 5]" in text.replace("\n", "")
-    # ipykernel: a child sends each write by itself, so that those of several stand in turn.
-    assert [text.count(one) for one in ("child", MARKER)] == [6, 6]
+
+    def counts(later: list[dict[str, Any]]) -> list[int]:
+        # ipykernel: a child sends each write by itself, so that those of several stand in turn.
+        said: dict[str, str] = {}
+        for one in (*cell.messages, *later):
+            if one["msg_type"] == "stream":
+                process = one["header"]["msg_id"].rpartition("_")[0]
+                said[process] = said.get(process, "") + one["content"]["text"]
+        text = "\n".join(said.values())
+        return [text.count(one) for one in ("child", MARKER, "[0, 1, 2, 3, 4, 5]")]
+
+    wanted = [6, 6, 1]
+    later = kernel.until(lambda later: counts(later) == wanted)
+    assert counts([*later, *kernel.later(1.0)]) == wanted
     assert not any(VALUE.encode() in frame for frame in kernel.frames())
 
 
@@ -165,18 +175,25 @@ def _alike(node: Any) -> Any:
 
 
 def _begun(kernel: Kernel, asked: str) -> None:
-    """Wait until a cell runs: before that, interrupts are ignored."""
-    while True:
-        got = kernel.client.get_iopub_msg(timeout=60)
-        if (got["msg_type"], got["parent_header"].get("msg_id")) == ("execute_input", asked):
-            return
+    """Wait until a cell shows something: before its code runs, interrupts are ignored or lost."""
+
+    def is_there(messages: list[dict[str, Any]]) -> bool:
+        one = messages[-1] if messages else None
+        return one is not None and (one["msg_type"], one["parent_header"].get("msg_id")) == (
+            "display_data",
+            asked,
+        )
+
+    kernel.until(is_there)
 
 
 def _reply(kernel: Kernel, asked: str) -> dict[str, Any]:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while time.monotonic() < until:
+        # Read, so that what is shown next is not dropped.
+        kernel.later(0.1)
         with suppress(queue.Empty):
-            got = kernel.client.get_shell_msg(timeout=0.5)
+            got = kernel.client.get_shell_msg(timeout=0)
             if got["parent_header"].get("msg_id") == asked:
                 content: dict[str, Any] = got["content"]
                 return content

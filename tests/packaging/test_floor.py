@@ -29,6 +29,8 @@ def oldest(uv: Run, root: Path) -> Path:
     return python
 
 
+# A whole run of tests, each of which has a limit of its own.
+@pytest.mark.timeout(3600)
 def test_browser_tests_pass_in_the_oldest_jupyter(oldest: Path, root: Path) -> None:
     suites = [root / "tests" / "browser" / suite for suite in SUITES]
     ran = subprocess.run(

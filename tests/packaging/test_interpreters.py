@@ -74,6 +74,8 @@ def test_parts_that_read_need_no_other_library(
     run(python, "-W", "error", "-c", imports)
 
 
+# A whole run of tests, each of which has a limit of its own.
+@pytest.mark.timeout(3600)
 def test_unit_tests_pass(
     uv: Run, run: Run, wheel: Path, root: Path, tmp_path: Path, python: Path
 ) -> None:

@@ -16,7 +16,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -34,6 +33,7 @@ import trustme
 import yaml
 
 from rig import binaries
+from rig.ports import reserved
 
 Json = dict[str, Any]
 
@@ -176,6 +176,11 @@ class ApiServer:
             self.create(f"/api/v1/namespaces/{quote(name)}/serviceaccounts", metadata)
             subject = {"kind": "ServiceAccount", "name": account, "namespace": name}
             self.create(roles, _binding(account, f"kubeflow-{role}", subject))
+        # The API server learns of rights a little later, of the last ones last.
+        viewer = f"system:serviceaccount:{name}:default-viewer"
+        pods = f"/api/v1/namespaces/{quote(name)}/pods"
+        while self.call("GET", pods, user=viewer).status == 403:
+            time.sleep(0.02)
         return namespace
 
 
@@ -234,6 +239,7 @@ def webhook(
         yield hook
     finally:
         server.call("DELETE", f"{path}/{name}")
+        _await_silence(server, hook, name)
         httpd.shutdown()
         httpd.server_close()
         thread.join()
@@ -363,11 +369,14 @@ def _serve(data: Path, stack: contextlib.ExitStack) -> ApiServer:
     identity.private_key_pem.write_to_path(data / "server.key")
     for part in identity.cert_chain_pems:
         part.write_to_path(data / "server.pem", append=True)
-    server = _server(data, _free_port(), secrets.token_urlsafe(24))
+    # Until both listen.
+    ports = stack.enter_context(contextlib.ExitStack())
+    port, of_etcd = ports.enter_context(reserved(2))
+    server = _server(data, port, secrets.token_urlsafe(24))
     users = data / "tokens.csv"
     users.write_text(f"{server.token},admin,admin,system:masters\n", encoding="ascii")
     server.kubeconfig.write_text(json.dumps(_kubeconfig(server)), encoding="utf-8")
-    etcd = f"http://127.0.0.1:{_free_port()}"
+    etcd = f"http://127.0.0.1:{of_etcd}"
     _keep(
         stack,
         data / "etcd.log",
@@ -394,6 +403,7 @@ def _serve(data: Path, stack: contextlib.ExitStack) -> ApiServer:
             said = (data / "kube-apiserver.log").read_text(errors="replace")[-4000:]
             raise ClusterFailed(f"kube-apiserver ended with {process.returncode}:\n{said}")
         time.sleep(0.02)
+    ports.close()
     return server
 
 
@@ -468,16 +478,38 @@ def _configuration(name: str, url: str, authority: bytes, labels: Mapping[str, s
 
 def _await_webhook(server: ApiServer, hook: Webhook, name: str, labels: Mapping[str, str]) -> None:
     """Wait until the API server has noticed the configuration: it asks about a dry-run pod."""
-    space = f"webhook-{name}"[:63].rstrip("-.").replace(".", "-")
-    server.call("POST", "/api/v1/namespaces", {"metadata": {"name": space, "labels": dict(labels)}})
-    containers = [{"name": "main", "image": "none"}]
-    pod = {"metadata": {"name": "probe"}, "spec": {"containers": containers}}
+    metadata = {"name": _probed(name), "labels": dict(labels)}
+    server.call("POST", "/api/v1/namespaces", {"metadata": metadata})
     answer, hook.answer = hook.answer, lambda _: {"allowed": True}
     while not hook.asked:
-        server.call("POST", f"/api/v1/namespaces/{space}/pods?dryRun=All", pod)
+        _probe(server, name)
         time.sleep(0.02)
     hook.answer = answer
     hook.asked.clear()
+
+
+def _await_silence(server: ApiServer, hook: Webhook, name: str) -> None:
+    """Wait until it has noticed that the configuration is gone: who ends then, refuses no pod."""
+    asked, failed, answer = [*hook.asked], [*hook.failed], hook.answer
+    hook.answer = lambda _: {"allowed": True}
+    while True:
+        hook.asked.clear()
+        _probe(server, name)
+        if not hook.asked:
+            break
+        time.sleep(0.02)
+    # A test may look at these afterwards.
+    hook.asked[:], hook.failed[:], hook.answer = asked, failed, answer
+
+
+def _probe(server: ApiServer, name: str) -> None:
+    containers = [{"name": "main", "image": "none"}]
+    pod = {"metadata": {"name": "probe"}, "spec": {"containers": containers}}
+    server.call("POST", f"/api/v1/namespaces/{_probed(name)}/pods?dryRun=All", pod)
+
+
+def _probed(name: str) -> str:
+    return f"webhook-{name}"[:63].rstrip("-.").replace(".", "-")
 
 
 def _listen(hook: Webhook, authority: trustme.CA) -> ThreadingHTTPServer:
@@ -506,12 +538,6 @@ def _listen(hook: Webhook, authority: trustme.CA) -> ThreadingHTTPServer:
     authority.issue_cert("127.0.0.1").configure_cert(context)
     httpd.socket = context.wrap_socket(httpd.socket, server_side=True)
     return httpd
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 if __name__ == "__main__":

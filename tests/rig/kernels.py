@@ -16,7 +16,7 @@ import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from typing import Any
 import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
+
+from rig.ports import reserved
 
 CHECKOUT = Path(__file__).parents[2]
 HOOK = CHECKOUT / "kfsecrets_ext" / "kernel"
@@ -38,6 +40,12 @@ BESIDE = {
 
 GENERATIONS = {"ipykernel 6": ("ipykernel==6.31.*",), "ipykernel 7": ()}
 """What is installed over this environment's packages."""
+
+PORTS = ("shell_port", "iopub_port", "stdin_port", "hb_port", "control_port")
+"""What a kernel listens on, as a connection file names it."""
+
+_SHORT = 1000
+"""No header of a message is as long, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +175,10 @@ class Kernel:
         self.log = log
         self.others: list[dict[str, Any]] = []
         self._frames: list[bytes] = []
-        self._lock = threading.Lock()
+        # Headers, each with an identifier: what the client took last, what the listener heard.
+        self._taken = b""
+        self._overheard: set[bytes] = set()
+        self._lock = threading.Condition()
         self._keep_frames(client)
         self._stop = threading.Event()
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -218,7 +229,9 @@ class Kernel:
                 got = self.client.get_iopub_msg(timeout=0.05)
                 if got["parent_header"].get("msg_id") == identity:
                     cell.messages.append(got)
-                    idle = idle or got["content"].get("execution_state") == "idle"
+                    if got["content"].get("execution_state") == "idle":
+                        self._await_listener()
+                        idle = True
                 else:
                     self.others.append(got)
             if answer is not None:
@@ -234,6 +247,17 @@ class Kernel:
                         cell.reply = got["content"]
                         replied = True
         return cell
+
+    def until(self, condition: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+        """Return what comes on iopub until that, in order, meets a condition."""
+        found: list[dict[str, Any]] = []
+        give_up = time.monotonic() + 120
+        while not condition(found):
+            assert time.monotonic() < give_up, found
+            assert self.process.poll() is None, "the kernel is gone"
+            with suppress(queue.Empty):
+                found.append(self.client.get_iopub_msg(timeout=0.5))
+        return found
 
     def later(self, seconds: float) -> list[dict[str, Any]]:
         """Return what comes on iopub within a time."""
@@ -266,7 +290,9 @@ class Kernel:
         def feed(frames: list[bytes], copy: bool = True) -> Any:
             with self._lock:
                 self._frames += [bytes(one) for one in frames]
-            return original(frames, copy)
+            identities, parts = original(frames, copy)
+            self._taken = bytes(parts[1])
+            return identities, parts
 
         client.session.feed_identities = feed
 
@@ -275,6 +301,7 @@ class Kernel:
         context = zmq.Context()
         socket = context.socket(zmq.SUB)
         socket.linger = 0
+        socket.rcvhwm = 0  # else what comes faster than it is read is dropped
         socket.subscribe(b"")
         socket.connect(self.client._make_url("iopub"))
         while not self._stop.is_set():
@@ -282,8 +309,21 @@ class Kernel:
                 frames = socket.recv_multipart()
                 with self._lock:
                     self._frames += frames
+                    self._overheard.update(one for one in frames if len(one) < _SHORT)
+                    self._lock.notify_all()
         socket.close()
         context.term()
+
+    def is_overheard(self) -> bool:
+        """Tell whether the second client has what the first one took last."""
+        with self._lock:
+            return self._taken in self._overheard
+
+    def _await_listener(self) -> None:
+        # What it hears late would be taken for the next cell's.
+        with self._lock:
+            heard = self._lock.wait_for(lambda: self._taken in self._overheard, 120)
+        assert heard, "the second client hears nothing"
 
 
 @contextmanager
@@ -316,26 +356,30 @@ def running(
         More variables.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    connection, _ = write_connection_file(str(directory / f"kernel-{time.monotonic_ns()}.json"))
     log = directory / "kernel.log"
-    with log.open("ab") as sink:
-        process = subprocess.Popen(
-            [str(made.python), *flags, "-m", module, "-f", connection, *options],
-            cwd=directory,
-            env={**variables(directory, root), **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
+    with ExitStack() as stack, ExitStack() as ports:
+        held = ports.enter_context(reserved(len(PORTS)))
+        connection, _ = write_connection_file(
+            str(directory / f"kernel-{time.monotonic_ns()}.json"),
+            **dict(zip(PORTS, held, strict=True)),
         )
-    client = BlockingKernelClient(connection_file=connection)
-    client.load_connection_file()
-    client.start_channels()
-    kernel = Kernel(process, client, log)
-    try:
+        with log.open("ab") as sink:
+            process = subprocess.Popen(
+                [str(made.python), *flags, "-m", module, "-f", connection, *options],
+                cwd=directory,
+                env={**variables(directory, root), **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+            )
+        client = BlockingKernelClient(connection_file=connection)
+        client.load_connection_file()
+        client.start_channels()
+        kernel = Kernel(process, client, log)
+        stack.callback(kernel.close)
         _wait(kernel)
+        ports.close()
         yield kernel
-    finally:
-        kernel.close()
 
 
 def variables(directory: Path, root: Path) -> dict[str, str]:
@@ -366,9 +410,11 @@ def _wait(kernel: Kernel) -> None:
         with suppress(queue.Empty):
             if kernel.client.get_shell_msg(timeout=1)["msg_type"] == "kernel_info_reply":
                 break
-    # Until it is heard, too. Answers that come late are told by their parents.
+    # Until both clients hear it, too. Answers that come late are told by their parents.
     while True:
+        assert time.monotonic() < give_up, "the kernel is not heard"
+        kernel.client.kernel_info()
         with suppress(queue.Empty):
             kernel.client.get_iopub_msg(timeout=0.1)
-            break
-        kernel.client.kernel_info()
+            if kernel.is_overheard():
+                break

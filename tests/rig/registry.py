@@ -7,6 +7,7 @@ checkout.
 from __future__ import annotations
 
 import base64
+import contextlib
 import fcntl
 import functools
 import hashlib
@@ -35,6 +36,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from . import binaries
+from .ports import reserved
 
 MODULE = Path(__file__).resolve().parent.parent / "docker" / "programs"
 """The Go module that names the programs and their versions."""
@@ -265,7 +267,9 @@ def pull(client: requests.Session, host: str, repository: str, tag: str) -> requ
 @contextmanager
 def _serve(directory: Path, auth: dict[str, Any]) -> Iterator[str]:
     (directory / "storage").mkdir(exist_ok=True)
-    host = f"127.0.0.1:{_free_port()}"
+    starting = contextlib.ExitStack()
+    [port] = starting.enter_context(reserved())
+    host = f"127.0.0.1:{port}"
     settings = {
         "version": 0.1,
         "log": {"level": "error"},
@@ -285,7 +289,8 @@ def _serve(directory: Path, auth: dict[str, Any]) -> Iterator[str]:
             env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
         )
     try:
-        _wait(host, process, log)
+        with starting:
+            _wait(host, process, log)
         yield host
     finally:
         process.terminate()
@@ -293,7 +298,7 @@ def _serve(directory: Path, auth: dict[str, Any]) -> Iterator[str]:
 
 
 def _wait(host: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     address, port = host.split(":")
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -302,12 +307,6 @@ def _wait(host: str, process: subprocess.Popen[bytes], log: Path) -> None:
         except OSError:
             time.sleep(0.05)
     raise binaries.RigError(f"the registry does not serve:\n{log.read_text()[-2000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def _build(target: Path) -> None:

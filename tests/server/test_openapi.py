@@ -85,6 +85,8 @@ def test_requests_made_from_the_description_get_what_it_says(
             *("--url", f"{server.url}{API}", "--max-examples", "150", "--seed", "1"),
             *("--checks", "all", "--phases", "examples,coverage,fuzzing"),
             *("--exclude-checks", ",".join(NOT_OURS)),
+            # The machine may have more to do.
+            *("--suppress-health-check", "too_slow", "--request-timeout", "300"),
         ],
         env={**isolated(tmp_path), "NO_COLOR": "1"},
         cwd=tmp_path,
