@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Callable
 
 from figures import Figures, interleaved
+from leaks.matrix import KINDS
 
 from kfsecrets_ext.redaction import Redactor
 from kfsecrets_ext.redaction.engines import best_engine
@@ -28,6 +29,7 @@ from kfsecrets_ext.redaction.forms import Anchors, add_forms
 from kfsecrets_ext.redaction.views import fold
 
 CALLS = 200
+WIDTHS = (12, 14, 16, 20, 24, 32)
 WORDS = (  # noqa: SIM905
     "the of and to in is you that it he was for on are as with his they at be this have from or "
     "one had by word but not what all were we when your can said there use an each which she do"
@@ -156,19 +158,25 @@ def pictures(figures: Figures, rng: random.Random) -> None:
 
 
 def pieces(rng: random.Random) -> None:
-    """Print the share of the pieces of a token that are masked where they stand alone."""
-    for width in (12, 14, 16, 20, 24):
-        total = masked = 0
-        for size in (24, 32, 40, 64, 128):
-            for _ in range(5):
-                value = token(rng, size)
-                redactor = Redactor()
-                redactor.add("a", value)
-                for at in range(max(0, size - width + 1)):
-                    piece = value[at : at + width]
-                    total += 1
-                    masked += piece not in redactor.redact(f"x {piece} y")
-        print(f"pieces of {width} characters of a token: {masked / total:.1%} masked")
+    """Print the share of the pieces of a value that are masked where they stand alone."""
+    tokens = [token(rng, size).encode() for size in (24, 32, 40, 64, 128) for _ in range(5)]
+    print(f"pieces masked alone, of {', '.join(map(str, WIDTHS))} characters:")
+    for kind, values in {"random tokens": tokens, **{k: [v] for k, v in KINDS.items()}}.items():
+        print(f"  {kind:28}" + "".join(f"{masked(values, width):>7}" for width in WIDTHS))
+
+
+def masked(values: list[bytes], width: int) -> str:
+    total = found = 0
+    for value in values:
+        redactor = Redactor()
+        redactor.add("a", value)
+        text = value.decode("utf-8", "surrogateescape")
+        last = len(text) - width
+        for at in range(0, last + 1, max(1, last // 4000)):
+            piece = text[at : at + width]
+            total += 1
+            found += piece not in redactor.redact(f"x {piece} y")
+    return f"{found / total:.0%}" if total else "–"
 
 
 def replaced(text: str, values: list[str]) -> str:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from itertools import pairwise
+from typing import NamedTuple
 
 from kfsecrets_ext.values import SecretBytes
 
 from .forms import Form
 from .views import DROPPED, ONE_ALPHABET, Folded
 
-__all__ = ["LOOSE_DIGITS", "Comparer", "WorkLimitError", "agreeing", "is_exact", "may_be_loose"]
+__all__ = [
+    "LOOSE_DIGITS",
+    "Comparer",
+    "WorkLimitError",
+    "agreeing",
+    "is_exact",
+    "may_be_loose",
+]
 
 LOOSE_DIGITS = 16
 """So many digits, or more, do not meet by chance with separators of any kind between them."""
@@ -18,11 +28,30 @@ _LOOSE = 12
 _END = 32
 _MOST_WORK = 64
 _WHITE = b" \t\r\n\x0b\x0c"
+# `df`, `reprlib`, `textwrap.shorten` and `%whos` write "...", "[...]" and "<...>".
+# Of more dots than three, it begins at each.
+_ELLIPSIS = re.compile(rb"[<(]?(?=(\.\.\.|\xe2\x80\xa6)|\.{1,2}\Z)|[<(]\Z")
+_SHORTEST_CUT = 16
+_LONGEST_CUT = 512
 _SEPARATORS = (b" ", b"\n", b"\r\n", b", ", b",", b"', '", b'", "', b"\t")
 
 
 class WorkLimitError(Exception):
     """Comparing took far longer than the text is long: both repeat themselves at great length."""
+
+
+class Cut(NamedTuple):
+    """Where a form ends that is cut short.
+
+    Attributes
+    ----------
+    end : int
+    sure : bool
+        Whether all of the ellipsis is there.
+    """
+
+    end: int
+    sure: bool
 
 
 class Comparer:
@@ -34,12 +63,13 @@ class Comparer:
         How long the text is.
     """
 
-    __slots__ = ("_budget", "_last", "_periods", "_sought")
+    __slots__ = ("_budget", "_cuts", "_last", "_periods", "_sought")
 
     def __init__(self, size: int):
         self._budget = _MOST_WORK * (size + (1 << 20))
         self._sought: dict[Form, SecretBytes] = {}
         self._last: dict[Form, tuple[int, int]] = {}
+        self._cuts: list[tuple[int, bool]] | None = None
         self._periods: dict[tuple[Form, int], bool] = {}
 
     def sought(self, form: Form) -> SecretBytes:
@@ -63,6 +93,7 @@ class Comparer:
     def next_view(self) -> None:
         """Forget where values stood: what follows is about another view."""
         self._last.clear()
+        self._cuts = None
 
     def stands(self, form: Form, data: bytes, start: int) -> int | None:
         """Tell whether a form stands at a place of a view, which is asked in ascending order.
@@ -104,6 +135,28 @@ class Comparer:
             return False
         self.spend(rest)
         return data[start:] == sought[:rest]
+
+    def cut_short(self, form: Form, data: bytes, start: int) -> Cut | None:
+        """Tell where the beginning of a form ends that stands before an ellipsis."""
+        cuts = self._cuts
+        if cuts is None:
+            found = _ELLIPSIS.finditer(data)
+            cuts = self._cuts = [(match.start(), match[1] is not None) for match in found]
+        which = bisect_left(cuts, (start + _SHORTEST_CUT,))
+        if which == len(cuts):
+            return None
+        at, sure = cuts[which]
+        length = at - start
+        sought = self.sought(form)
+        near = data[at - _SHORTEST_CUT : at]
+        if length > _LONGEST_CUT or near != sought[length - _SHORTEST_CUT : length]:
+            return None
+        self.spend(length)
+        if data[start:at] != sought[:length]:
+            return None
+        # The dots may be the value's own.
+        more = agreeing(sought[length:], data[at : start + len(sought)])
+        return Cut(at + more, sure)
 
     def _repeats(self, form: Form, sought: SecretBytes, distance: int) -> bool:
         known = self._periods.get((form, distance))

@@ -19,10 +19,12 @@ from .kinds import (
     BASE64_UTF16,
     ENCODED,
     FIRST,
+    IGNORED,
     LATIN,
     PIECE,
     PLAIN,
     PLUS,
+    REPLACED,
     REVERSED,
     SHOWN_AS_LATIN,
     UTF16,
@@ -67,6 +69,7 @@ _ENCODED_HEAD = 9
 _HEX_ANCHOR = 16
 _LARGE = 4096
 _SHORTEST_WINDOW = 16
+_MOST_WINDOWS = 128
 _ESCAPED_IN_JSON = re.compile(rb"[\x00-\x1f\"\\\x7f-\xff]")
 _RUNS = re.compile(rb"[A-Za-z0-9+/_=\-]{%d,}" % _SHORTEST_WINDOW)
 
@@ -275,6 +278,10 @@ def _add_forms(anchors: Anchors, label: str, value: SecretBytes, part: str) -> N
         # Whichever of these say nothing new are found at the same place: no harm.
         _add_plain(anchors, label, value, part, LATIN)
         _add_plain(anchors, label, value, part, SHOWN_AS_LATIN)
+        left = IGNORED.written(value)
+        if len(left) < len(value) and len(left) >= ANYWHERE and not is_common(left):
+            _add_plain(anchors, label, value, part, REPLACED)
+            _add_plain(anchors, label, value, part, IGNORED)
         wide = SecretBytes(to_utf16(value))
         if len(fold(wide)) >= ANCHOR:
             _add_folded(anchors, _Group(label, part, value, False, (UTF16,)), wide)
@@ -321,7 +328,7 @@ def _add_windows(anchors: Anchors, label: str, value: SecretBytes, part: str) ->
         size = len(run)
         if not looks_random(run if size <= _LARGE else run[:_LARGE]):
             continue
-        stride = ANCHOR if size <= 1024 else 64 if size <= 4 * _LARGE else _LARGE
+        stride = ANCHOR * -(-size // (ANCHOR * _MOST_WINDOWS))
         folded = SecretBytes(fold(run))
         places: Sequence[int] = range(0, size - ANCHOR + 1, stride)
         pieces = [_cut(folded, slice(at, at + ANCHOR)) for at in places]

@@ -18,10 +18,12 @@ __all__ = [
     "ENCODED",
     "FIRST",
     "HEX",
+    "IGNORED",
     "LATIN",
     "PIECE",
     "PLAIN",
     "PLUS",
+    "REPLACED",
     "REVERSED",
     "SHOWN_AS_LATIN",
     "UTF16",
@@ -139,6 +141,14 @@ def _to_shown_as_latin(value: bytes) -> bytes:
     return value.decode("latin-1").encode()
 
 
+def _to_replaced(value: bytes) -> bytes:
+    return value.decode("utf-8", "replace").encode()
+
+
+def _to_ignored(value: bytes) -> bytes:
+    return value.decode("utf-8", "ignore").encode()
+
+
 def _to_plus(value: bytes) -> bytes:
     return value.replace(b" ", b"+")
 
@@ -169,6 +179,9 @@ PIECE = (Kind("a piece", window=True),)
 REVERSED = Kind("reversed", _backwards)
 LATIN = Kind("ascii()", _to_latin)
 SHOWN_AS_LATIN = Kind("as Latin-1", _to_shown_as_latin)
+# What a terminal, IPython's "!" and open(…, errors=…) make of bytes that are no UTF-8.
+REPLACED = Kind("as UTF-8", _to_replaced)
+IGNORED = Kind("as UTF-8", _to_ignored)
 UTF16 = Kind("UTF-16", to_utf16)
 BASE64 = tuple(Kind("base64", _core(one), run=True, phase=FIRST[one]) for one in range(3))
 HEX = (

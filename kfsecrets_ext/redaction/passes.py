@@ -86,6 +86,7 @@ class Pass:
         self._continued = continued
         self._source = Source(text)
         self._comparer = Comparer(len(text))
+        self._cut: dict[Form, int] = {}
         self._leaves: list[View] = []
         self._seen: set[tuple[int, bytes]] = set()
         # All in bytes of the text.
@@ -246,6 +247,7 @@ class Pass:
     def _look_folded(self, view: View) -> None:
         data = fold(view.data)
         self._comparer.next_view()
+        self._cut.clear()
         folded: Folded | None = None
         for part in self._index.folded:
             hits = part.find(data)
@@ -309,7 +311,7 @@ class Pass:
         if end <= len(data):
             new = self._comparer.stands(form, data, start)
             if new is None:
-                self._accept_continued(form, view, folded, start)
+                self._look_at_part(form, view, folded, start)
             elif new == start or form.bounded or length < LOOSE_DIGITS:
                 self._accept(form, view, folded, start, end)
             else:
@@ -318,9 +320,24 @@ class Pass:
         elif self._comparer.begins(form, data, start):
             self._leave_open_from(view, folded.origin(start))
             if self._final and len(data) - start >= min(ANCHOR, length):
-                self._accept_beginning(form, view, folded, start)
+                self._accept_beginning(form, view, folded, start, len(data))
         else:
+            self._look_at_part(form, view, folded, start)
+
+    def _look_at_part(self, form: Form, view: View, folded: Folded, start: int) -> None:
+        """Look at the beginning of a form that goes on otherwise."""
+        if self._continued:
             self._accept_continued(form, view, folded, start)
+        # Where a value repeats itself the first is the longest.
+        if start < self._cut.get(form, 0):
+            return
+        cut = self._comparer.cut_short(form, folded.data, start)
+        if cut is None:
+            return
+        if not cut.sure:
+            self._leave_open_from(view, folded.origin(start))
+        if (cut.sure or self._final) and self._accept_beginning(form, view, folded, start, cut.end):
+            self._cut[form] = cut.end
 
     def _look_at_piece(self, form: Form, at: int, place: int) -> None:
         data = self._source.data
@@ -368,23 +385,25 @@ class Pass:
                 last += agreeing(trail, data[last : last + len(trail)])
             self._mask(view, _with_lead(data, first, lead), last, form)
 
-    def _accept_beginning(self, form: Form, view: View, folded: Folded, start: int) -> None:
+    def _accept_beginning(
+        self, form: Form, view: View, folded: Folded, start: int, end: int
+    ) -> bool:
+        """Mask the beginning of a form unless it may stand there by chance; tell whether it is."""
         data = view.data
         first = folded.origin(start)
-        last = folded.origin(len(folded.data) - 1) + 1
+        last = folded.origin(end - 1) + 1
+        at_end = end == len(folded.data)
         written = form.written()
         lead, _ = edges(written)
-        shown = SecretBytes(data[first:])
+        shown = SecretBytes(data[first:] if at_end else data[first:last])
         exact = written[len(lead) : len(lead) + len(shown)] == shown
-        if is_common(shown):
-            return
-        if exact or may_be_loose(form, data, folded, start, len(folded.data)):
-            last = len(data) if exact else last
-            self._mask(view, _with_lead(data, first, lead), last, form, begun=True)
+        if is_common(shown) or not (exact or may_be_loose(form, data, folded, start, end)):
+            return False
+        last = len(data) if exact and at_end else last
+        self._mask(view, _with_lead(data, first, lead), last, form, begun=True)
+        return True
 
     def _accept_continued(self, form: Form, view: View, folded: Folded, start: int) -> None:
-        if not self._continued:
-            return
         first = view.down(folded.origin(start))
         left = self._source.byte(self._continued)
         if first < left:

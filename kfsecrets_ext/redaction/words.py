@@ -19,6 +19,7 @@ RULES = {
     "a piece": "a piece of it",
     "ascii()": "with non-ASCII characters escaped",
     "as Latin-1": "read as Latin-1",
+    "as UTF-8": "read as UTF-8, which it is not",
     "base64": "in base64",
     "base64 of UTF-16": "in base64 of UTF-16",
     "hex": "in hexadecimal",

@@ -85,6 +85,7 @@ KINDS: dict[str, bytes] = {
         "Unicode, composed otherwise": "pa\u0308sswo\u0308rd-cafe\u0301s",
         "right to left": "שלום-עולם-סיסמה",
         "binary": b"\x00\x01\xfe\xff\x80binary\x1bkey\x7f\xc3\x28" + bytes(range(128, 160)),
+        "Latin-1": "Schützenkönig-2024!x".encode("latin-1"),
         "trailing newline": token(24) + "\n",
         "CRLF": token(24) + "\r\n",
         "overlaps itself": "ababcababcababcab",
@@ -144,6 +145,10 @@ def _printed(line: bytes) -> str:
     return "".join(chr(one) if 32 <= one < 127 else "." for one in line)
 
 
+def _decoded(value: bytes, errors: str) -> str | None:
+    return value.decode("utf-8", errors) if _text(value) is None else None
+
+
 MUST: dict[str, Callable[[bytes], str | None]] = {
     "plain": _of_text(str),
     "repr": _of_text(repr),
@@ -172,6 +177,8 @@ MUST: dict[str, Callable[[bytes], str | None]] = {
     "base64 of user:password": lambda value: _b64(b"robot:" + value),
     "base64, wrapped": lambda value: base64.encodebytes(value).decode(),
     "base64 in JSON": lambda value: json.dumps(base64.encodebytes(value).decode()),
+    "decoded, signs for what is no UTF-8": lambda value: _decoded(value, "replace"),
+    "decoded, without what is no UTF-8": lambda value: _decoded(value, "ignore"),
     "hex": bytes.hex,
     "hex, upper case": lambda value: value.hex().upper(),
     "hex, colons": lambda value: value.hex(":"),
