@@ -25,7 +25,7 @@ class FromSecret:
     namespace, name : str
         Of the Secret that is read.
     keys : mapping of str to str or None
-        The keys that are taken, with the names they get; by default all keys.
+        The keys that are taken, with the names they get, each once; by default all keys.
     as_name : str or None
         The name of the Secret that is written; by default the grant's.
     type : str or None
@@ -37,6 +37,12 @@ class FromSecret:
     keys: Mapping[str, str] | None = None
     as_name: str | None = None
     type: str | None = None
+
+    def __post_init__(self) -> None:
+        names = list((self.keys or {}).values())
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise SourceError("secret.from.keys", f"{name!r} is given twice.")
 
     def read(self, cluster: Cluster) -> SecretObject:
         """Read the values.

@@ -157,7 +157,7 @@ class Grant:
                     raise KeyNotFound(known.name, key, available=known.data)
         return render(
             self.name,
-            secret_name=_name(self.secret),
+            secret_name=_name(self.secret, self.name),
             mount_path=f"/secret/{self.name}" if self.mount_path is None else self.mount_path,
             desc=self.desc,
             items=_docker_items(known) if self.items is None else self.items,
@@ -220,11 +220,11 @@ class Grant:
 _ONE_VALUE = "secret.data."
 
 
-def _name(secret: SecretObject | FromSecret | str) -> str:
+def _name(secret: SecretObject | FromSecret | str, grant: str) -> str:
     if isinstance(secret, str):
         return secret
     if isinstance(secret, FromSecret):
-        return secret.as_name or secret.name
+        return secret.as_name or grant
     return secret.name
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +20,7 @@ from .secret import SecretObject, generic
 from .sources import (
     Entry,
     SourceError,
+    exact,
     from_environment_file,
     from_path,
     read_file,
@@ -136,7 +139,9 @@ class _Place:
 
     def path(self, given: str) -> SecretStr:
         """A value given in the place of a path is a likely mistake, so it is not shown."""
-        return SecretStr(os.path.join(self.directory, os.path.expanduser(given)))
+        with contextlib.suppress(ValueError):  # no path has such a character; who reads it says so
+            given = SecretStr(os.path.expanduser(given))
+        return SecretStr(os.path.join(self.directory, given))
 
     def error(self, path: str, reason: str) -> GrantFileError:
         return GrantFileError(reason, document=self.document, path=path)
@@ -146,7 +151,8 @@ def _grant(document: Mapping[str, Any], place: _Place) -> Grant:
     name = str(document["name"])
     about = document.get("podDefault", {})
     secret = document["secret"]
-    made = _secret(name, secret, place)
+    templates = tuple(map(str, document.get("templates", ())))
+    made = _secret(name, secret, templates, place)
     workspaces = secret.get("workspaces", {})
     desc, path = about.get("desc"), about.get("mountPath")
     grant = replace(
@@ -155,7 +161,7 @@ def _grant(document: Mapping[str, Any], place: _Place) -> Grant:
         mount_path=None if path is None else str(path),
         items=_keys(about.get("items")),
         required=about.get("required", False),
-        templates=tuple(map(str, document.get("templates", ()))),
+        templates=templates,
         tenants=_choice(document.get("tenants"), place),
         can_mount=workspaces.get("canMount", False),
         can_update=workspaces.get("canUpdate", False),
@@ -176,24 +182,25 @@ def _grant(document: Mapping[str, Any], place: _Place) -> Grant:
     return grant
 
 
-def _secret(name: str, given: Mapping[str, Any], place: _Place) -> Grant:
+def _secret(
+    name: str, given: Mapping[str, Any], templates: tuple[str, ...], place: _Place
+) -> Grant:
     """Give a grant of the Secret, and of the description that goes with it."""
     called = str(given.get("name", name))
     kind = None if "type" not in given else str(given["type"])
     if "existing" in given:
         return Grant(name, called)
-    if "from" in given:
-        other = given["from"]
-        keys = _keys(other.get("keys"))
-        return Grant(
-            name, FromSecret(str(other["namespace"]), str(other["name"]), keys, called, kind)
-        )
     wrong = ("", "")
     try:
+        if "from" in given:
+            other = given["from"]
+            keys = _keys(other.get("keys"))
+            source = FromSecret(str(other["namespace"]), str(other["name"]), keys, called, kind)
+            return Grant(name, source)
         for one in FIELDS:
             if one in given:
                 fields: dict[str, Any] = dict(_fields(given[one], f"secret.{one}", place))
-                made = preset(one, name, **fields)
+                made = preset(one, name, templates=templates, **fields)
                 secret = cast("SecretObject", made.secret)
                 return replace(made, secret=replace(secret, name=called))
         return Grant(name, generic(called, _entries(given, place), type=kind))
@@ -220,7 +227,8 @@ def _fields(
         value = _value(source, f"{path}.{field}", place)
         if "file" in source and value.endswith(b"\n"):
             # a line in a file of its own; the field is of a text that is composed
-            value = SecretBytes(value[:-1])
+            value = value[:-1]
+            value = value[:-1] if value.endswith(b"\r") else value
         yield str(field), value
 
 
@@ -233,7 +241,7 @@ def _value(source: Mapping[str, Any], path: str, place: _Place) -> SecretBytes:
         raise SourceError(path, "it holds a character that UTF-8 does not have.")
     if "file" in source:
         return read_file(place.path(source["file"]), source=f"{path}.file")
-    value = os.environb.get(os.fsencode(source["env"]))
+    value = os.environb.get(exact(source["env"], f"{path}.env"))
     if value is None:
         raise SourceError(f"{path}.env", "the environment has no such variable.")
     return SecretBytes(value)
@@ -255,7 +263,7 @@ def _choice(given: Mapping[str, Any] | None, place: _Place) -> TenantChoice | No
         reason = ""
         try:
             content = read_file(place.path(given["file"]), source="tenants.file")
-            names += read_names(content.decode())
+            names += read_names(content.decode("utf-8-sig"))
         except SourceError as error:
             reason = error.reason
         except UnicodeDecodeError:
@@ -286,12 +294,16 @@ def _documents(text: SecretStr | SecretBytes) -> list[Any]:
     class Loader(yaml.SafeLoader):
         """A loader for which a text is masked, and a field that is given twice is an error."""
 
-    def scalar(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> SecretStr:
-        return SecretStr(node.value)
+    def scalar(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> SecretStr:
+        given = SecretStr(loader.construct_scalar(node))
+        # JSON may escape a character in two parts, which YAML leaves apart
+        parts = SecretBytes(given.encode("utf-16-le", "surrogatepass"))
+        return SecretStr(parts.decode("utf-16-le", "surrogatepass"))
 
-    def boolean(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    def boolean(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
         # YAML 1.1 takes y, no and on for booleans, 1.2 does not
-        return {"true": True, "false": False}.get(node.value.lower(), _NotText())
+        written = SecretStr(loader.construct_scalar(node))
+        return {"true": True, "false": False}.get(written.lower(), _NotText())
 
     def other(_loader: yaml.SafeLoader, _node: yaml.Node) -> _NotText:
         return _NotText()
@@ -318,16 +330,28 @@ def _documents(text: SecretStr | SecretBytes) -> list[Any]:
     reason = "this is not YAML."
     line = column = None
     try:
-        return list(yaml.load_all(text, Loader))
+        return list(yaml.load_all(_without_tabs(text), Loader))
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
         if getattr(error, "problem", None) == _TWICE:
             reason = _TWICE
-        if mark is not None:
-            line, column = mark.line + 1, mark.column + 1
+        line, column = _position(error)
     except (UnicodeDecodeError, ValueError, TypeError, RecursionError):
         pass
     raise GrantFileError(reason, line=line, column=column)
+
+
+def _position(error: Exception) -> tuple[int | None, int | None]:
+    mark = getattr(error, "problem_mark", None)  # it holds the text: not for the frame that raises
+    return (None, None) if mark is None else (mark.line + 1, mark.column + 1)
+
+
+def _without_tabs(text: SecretStr | SecretBytes) -> SecretStr | SecretBytes:
+    """Give JSON with spaces for tabs, which YAML does not take; none is in a string of JSON."""
+    with contextlib.suppress(ValueError, RecursionError):  # no JSON
+        plain = SecretStr(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
+        json.loads(plain)
+        return SecretStr(plain.replace("\t", " "))
+    return text
 
 
 _TWICE = "a field is given twice."

@@ -62,7 +62,7 @@ def preset(
     host : str or bytes
         For ``"git"``, with `username` and `password`, which may be a token.
     entries : iterable of (str, SecretBytes)
-        For ``"generic"``.
+        For ``"generic"``, where one is needed.
     **options
         Of `Grant`.
 
@@ -75,7 +75,8 @@ def preset(
     InvalidName
         There is no such preset.
     SourceError
-        A field is missing, is not of this preset, or cannot be used; no value is shown.
+        A field is missing, is not of this preset, or cannot be used; no value is shown. Or
+        `templates` asks for values of a preset that encodes them.
     """
     given = {
         "username": sealed(username),
@@ -92,18 +93,24 @@ def preset(
     del access_key_id, secret_access_key, session_token, region
     if kind not in FIELDS:
         raise InvalidName("preset", kind, reason=f"it is none of {', '.join(FIELDS)}")
+    if kind == "generic" and name is None:
+        raise InvalidName("grant", name, reason="a generic one must be named")
     fields = {field: exact(given[field], field) for field in given}
-    if kind == "generic":
-        if name is None:
-            raise InvalidName("grant", name, reason="a generic one must be named")
-        return Grant(name, generic(name, entries), **options)
+    entries = tuple(entries)
     needed, more = FIELDS[kind]
-    for field in needed:
-        if not fields[field]:
+    for field, value in (*fields.items(), ("entries", entries)):
+        if field in needed and not value:
             raise SourceError(f"{kind}, {field}", "it is missing or empty.")
-    for field, value in fields.items():
-        if field not in (*needed, *more) and value not in (b"", *_DEFAULTS):
+        if field not in (*needed, *more) and value and value not in _DEFAULTS:
             raise SourceError(f"{kind}, {field}", f"it is no field of the preset {kind}.")
+    asked = any(place.startswith("secret.data") for place in options.get("templates", ()))
+    if asked and kind in ("docker", "git"):
+        raise SourceError(
+            "templates",
+            "the values of docker and git are encoded: nothing can be filled in there.",
+        )
+    if name is not None and kind == "generic":
+        return Grant(name, generic(name, entries), **options)
     if kind == "docker":
         return _docker(name or "docker-config", fields, options)
     if kind == "aws":

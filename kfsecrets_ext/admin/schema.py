@@ -30,8 +30,8 @@ def faults(document: Any) -> Iterator[tuple[str, str]]:
     Yields
     ------
     (str, str)
-        Where, as ``secret.data.foo``, and what; no value is in it, and of a field's name only
-        one that the schema does not know.
+        Where, as ``secret.data.foo``, and what; no value is in it, and no name that may be one:
+        of the names that the schema does not know only keys, and slips of those that it knows.
     """
     yield from _check(document, _schema(), "")
 
@@ -101,23 +101,44 @@ def _mapping(
         yield path, f"it is empty; it may have {', '.join(fields)}." if fields else "it is empty."
     if len(given) > schema.get("maxProperties", len(given)):
         yield path, f"it must have one alone of {', '.join(fields)}."
-    for name, one in given.items():
-        below = f"{path}.{name!s}" if path else f"{name!s}"
+    for number, (name, one) in enumerate(given.items(), 1):
         if not isinstance(name, str):
             yield path, "the name of a field must be text. Quote it."
         elif name in fields:
-            yield from _check(one, fields[name], below)
+            yield from _check(one, fields[name], _below(path, name))
         elif rest is False:
-            nearest = difflib.get_close_matches(name, fields, n=1)
-            question = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            yield below, f"there is no such field.{question} There are {', '.join(fields)}."
-        elif any(True for _ in _text(name, schema.get("propertyNames", {}), below)):
+            yield _unknown(name, one, number, fields, path)
+        elif one is None:
+            yield path, f"its key number {number} has nothing after it. {_HIDDEN}"
+        elif any(True for _ in _text(name, schema.get("propertyNames", {}), path)):
             yield path, "a key has characters that no key may have. It is not shown."
         else:
-            yield from _check(one, rest, below)
+            yield from _check(one, rest, _below(path, name))
     for name in schema.get("required", ()):
         if name not in given:
             yield path, f"{name} is missing."
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}.{name!s}" if path else str(name)
+
+
+_HIDDEN = "It is not shown; is there a space after each ':'?"
+
+
+def _unknown(
+    name: str, given: Any, number: int, fields: Mapping[str, Any], path: str
+) -> tuple[str, str]:
+    # YAML takes {value:hunter2} and {hunter2} for names with nothing after them, so that a name
+    # is shown only where it is the slip of a known one and has something after it.
+    nearest = difflib.get_close_matches(name, fields, n=1, cutoff=0.75)
+    if given is None or not nearest or not _LETTERS.fullmatch(name):
+        return path, f"its field number {number} is none of {', '.join(fields)}. {_HIDDEN}"
+    reason = f"there is no such field. Did you mean {nearest[0]!r}? There are {', '.join(fields)}."
+    return _below(path, name), reason
+
+
+_LETTERS = re.compile("[A-Za-z_]{1,20}")
 
 
 def _together(

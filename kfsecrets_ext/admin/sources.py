@@ -114,9 +114,13 @@ def from_file(given: str, *, source: str = "file") -> Iterator[Entry]:
         if not equals:
             raise SourceError(source, "standard input has no name; give it a key, as in KEY=-")
         yield _checked(key, source), _standard_input(source)
-    elif not equals:
+        return
+    is_directory = _is_directory(
+        path, source, hint=" A value itself is no path; see --from-prompt."
+    )
+    if not equals:
         yield from from_path(path, source=source)
-    elif _is_directory(path, source):
+    elif is_directory:
         raise SourceError(source, "a directory cannot have a key; its files are the keys.")
     else:
         yield _checked(key, source), _content(path, source)
@@ -398,13 +402,15 @@ def _environment_line(line: SecretBytes, number: int, source: str) -> Entry | No
     return name.decode("ascii"), SecretBytes(text[cut + 1 :].encode())
 
 
-def _is_directory(path: str, source: str) -> bool:
+def _is_directory(path: str, source: str, *, hint: str = "") -> bool:
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)
     except OSError as error:
         reason = error.strerror or "it cannot be read"
+    except ValueError:  # its error may hold the path
+        reason = "it has a character that no path may have"
     # Not the path: a value given in the place of a file is a likely mistake.
-    raise SourceError(source, f"{reason}. A value itself is no path; see --from-prompt.")
+    raise SourceError(source, f"{reason}.{hint}")
 
 
 def _inside(directory: str, source: str) -> Iterator[Entry]:

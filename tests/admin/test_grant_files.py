@@ -173,6 +173,104 @@ def test_the_line_break_of_a_file_is_no_part_of_a_presets_field(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
+    ("content", "value"),
+    [(b"s3\n", b"s3"), (b"s3\r\n", b"s3"), (b"s3\r", b"s3\r"), (b"s3\n\r\n", b"s3\n")],
+)
+def test_a_line_break_is_one_of_any_system(tmp_path: Path, content: bytes, value: bytes) -> None:
+    (tmp_path / "password").write_bytes(content)
+    docker = {"username": {"value": "u"}, "password": {"file": "password"}}
+    (grant,) = read_grants(json.dumps({**HEAD, "secret": {"docker": docker}}), directory=tmp_path)
+    (found,) = json.loads(secret_of(grant)[".dockerconfigjson"])["auths"].values()
+    assert found["password"] == value.decode()
+
+
+@pytest.mark.parametrize("kind", ["docker", "git"])
+@pytest.mark.parametrize("place", ["secret.data", "secret.data.username"])
+def test_a_preset_that_encodes_its_values_takes_no_placeholders_in_them(
+    kind: str, place: str
+) -> None:
+    given = {"username": {"value": "{namespace}"}, "password": {"value": CANARY}}
+    with pytest.raises(GrantFileError, match="encoded: nothing can be filled in there") as caught:
+        read(secret={kind: given}, templates=["podDefault.desc", place])
+    assert (caught.value.document, caught.value.path) == (1, "templates")
+    assert CANARY not in shown(caught.value)
+    assert read(secret={kind: given}, templates=["podDefault.desc"]).per_tenant
+
+
+def test_a_file_of_tenants_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "tenants.txt").write_bytes("\ufeffalice\nbob\n".encode())
+    text = json.dumps({**HEAD, "secret": {"existing": True}, "tenants": {"file": "tenants.txt"}})
+    (grant,) = read_grants(text, directory=tmp_path)
+    assert grant.tenants == TenantChoice(names=("alice", "bob"))
+
+
+def test_a_grant_file_that_is_not_there_is_told_without_an_option_of_other_verbs() -> None:
+    with pytest.raises(GrantFileError, match=r"^/no/such/file: No such file or directory\.$"):
+        load_grants("/no/such/file")
+    with pytest.raises(GrantFileError, match=r"a\.file: No such file or directory\.$"):
+        read(secret={"data": {"a": {"file": "/no/such/file"}}})
+
+
+def test_two_keys_that_get_one_name_are_an_error() -> None:
+    given = {"namespace": "n", "name": "m", "keys": {"a": "k", "b": "k"}}
+    with pytest.raises(GrantFileError, match="'k' is given twice") as caught:
+        read(secret={"from": given})
+    assert caught.value.path == "secret.from.keys"
+
+
+def test_json_is_read_with_tabs_and_with_what_it_escapes_in_two_parts() -> None:
+    document = {**HEAD, "secret": {"data": {"a": {"value": "\U0001f600 a\tb"}}}}
+    text = json.dumps(document, indent="\t")
+    assert "\\ud83d\\ude00" in text
+    for file in (text, text.encode(), b"\xef\xbb\xbf" + text.encode()):
+        (grant,) = read_grants(file)
+        assert secret_of(grant) == {"a": "\U0001f600 a\tb".encode()}
+    raw = json.dumps(document, indent="\t", ensure_ascii=False)
+    assert secret_of(*read_grants(raw)) == {"a": "\U0001f600 a\tb".encode()}
+    twice = text.replace('"kind"', '"name"')
+    with pytest.raises(GrantFileError, match="line 4, column 2: a field is given twice"):
+        read_grants(twice)
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        (rf'{{file: "{CANARY}\0b"}}', "secret.data.a.file"),
+        (rf'{{file: "{CANARY}\ud800"}}', "secret.data.a.file"),
+        (rf'{{file: "~{CANARY}\0b"}}', "secret.data.a.file"),
+        (rf'{{file: "~{CANARY}\ud800"}}', "secret.data.a.file"),
+        (rf'{{env: "{CANARY}\ud800"}}', "secret.data.a.env"),
+        (rf'{{value: "{CANARY}\ud800"}}', "secret.data.a"),
+        (rf'{{value: "{CANARY}\ude00\ud83d"}}', "secret.data.a"),
+        (f"{{value: !!str [{CANARY}]}}", None),
+        (f"{{value: !!str {{{CANARY}: a}}}}", None),
+        (f"{{value: !!bool [{CANARY}]}}", None),
+        (f"{{value: !!bool {{{CANARY}: a}}}}", None),
+        (f"!!map [{CANARY}]", None),
+        (f"!!map {CANARY}", None),
+    ],
+)
+def test_what_is_no_text_and_what_no_path_may_hold_are_errors_without_it(
+    source: str, place: str | None
+) -> None:
+    head = "apiVersion: kfsecrets-ext/v1\nkind: Grant\nname: a\nsecret: {data: {a: %s}}"
+    with pytest.raises(GrantFileError) as caught:
+        read_grants(head % source)
+    assert caught.value.path == place
+    assert CANARY not in shown(caught.value)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [r'{files: ["a\0b"]}', r'{files: ["\ud800"]}', r'{envFiles: ["a\0b"]}', "{existing: true}"],
+)
+def test_no_place_for_a_path_takes_what_no_path_may_hold(secret: str) -> None:
+    head = 'apiVersion: kfsecrets-ext/v1\nkind: Grant\nname: a\ntenants: {file: "a\\0b"}\n'
+    with pytest.raises(GrantFileError, match="it has a character that no path may have"):
+        read_grants(f"{head}secret: {secret}")
+
+
+@pytest.mark.parametrize(
     ("fields", "place", "words"),
     [
         ({"secert": {}}, "secert", "Did you mean 'secret'?"),
@@ -181,6 +279,7 @@ def test_the_line_break_of_a_file_is_no_part_of_a_presets_field(tmp_path: Path) 
         ({"secret": {"data": {"a": CANARY}}}, "secret.data.a", "it must be a mapping"),
         ({"secret": {"data": {"a": {"value": 12345678}}}}, "secret.data.a.value", "Quote it"),
         ({"secret": {"data": {"a b": LITERAL}}}, "secret.data", "It is not shown"),
+        ({"metadata": {}, "secret": {}}, None, "its field number 4 is none of apiVersion, kind"),
         (
             {"secret": {"data": {"a": {"value": CANARY, "file": CANARY}}}},
             "secret.data.a",
@@ -253,9 +352,46 @@ def test_what_is_no_grant_is_refused_without_showing_it(text: str | bytes, words
     with pytest.raises(GrantFileError) as caught:
         read_grants(text)
     assert words in str(caught.value)
-    frames = shown(caught.value)
-    # a field's name that is not known is said: it is where the mistake is
-    assert CANARY not in frames.replace(f"'{CANARY}'", "").replace(caught.value.path or "-", "")
+    assert CANARY not in shown(caught.value)
+
+
+# What is meant as a value and becomes a field's name: near a field, of letters, like an option.
+MEANT_AS_VALUES = ("hunter2", "passw0rd", "pasword", "values", "vaule", "file_", "evn", CANARY)
+
+
+@pytest.mark.parametrize("value", MEANT_AS_VALUES)
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "{data: {a: {value:%s}}}",
+        "{data: {a: {%s}}}",
+        "{data: {a: {value %s}}}",
+        "{data: {a: {value=%s: 1}}}",
+        "{data: {a: {? %s}}}",
+        "{data: {a: {'%s'}}}",
+        "{data: {%s}}",
+        "{data: {a:%s}}",
+        "{docker: {username: {value: u}, password:%s}}",
+        "{docker: {username: {value: u}, password: {value:%s}}}",
+        "{docker: {username: {value: u}, %s}}",
+        "{from: {namespace: n, name: m, keys: {%s}}}",
+        "{existing: true, %s}",
+    ],
+)
+def test_an_error_is_the_same_whatever_stands_where_a_field_is_looked_for(
+    secret: str, value: str
+) -> None:
+    head = "apiVersion: kfsecrets-ext/v1\nkind: Grant\nname: a\nsecret: "
+
+    def error(given: str) -> GrantFileError:
+        with pytest.raises(GrantFileError) as caught:
+            read_grants(head + secret % given)
+        return caught.value
+
+    found = error(value)
+    assert str(found) == str(error("another-0"))
+    assert "not shown" in str(found)
+    assert value not in shown(found)
 
 
 @pytest.mark.parametrize(

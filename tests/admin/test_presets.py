@@ -14,8 +14,10 @@ import pytest
 from kfsecrets_ext.admin import Grant, SecretObject, SourceError, from_literal, preset
 from kfsecrets_ext.docker import DockerConfig
 from kfsecrets_ext.errors import InvalidName
+from kfsecrets_ext.values import SecretBytes
 
 CANARY = "c@n:ary/ %é-Zq7vXw2LmT"
+ONE = [("k", SecretBytes(b"v"))]
 
 
 def data(grant: Grant) -> dict[str, bytes]:
@@ -100,6 +102,24 @@ def test_generic_is_what_is_given_with_the_options_of_a_grant() -> None:
             "git",
             {"username": "u", "password": "p", "secret_access_key": CANARY},
             "git, secret_access_key: it is no field",
+        ),
+        (
+            "docker",
+            {"username": "u", "password": "p", "entries": [("k", SecretBytes(CANARY.encode()))]},
+            "docker, entries: it is no field",
+        ),
+        ("generic", {"name": "g", "entries": ONE, "password": CANARY}, "generic, password: it is"),
+        ("generic", {"name": "g", "entries": ONE, "host": CANARY}, "generic, host: it is no field"),
+        ("generic", {"name": "g"}, "generic, entries: it is missing"),
+        (
+            "git",
+            {"username": "{owner}", "password": CANARY, "templates": ["secret.data.username"]},
+            "templates: the values of docker and git are encoded",
+        ),
+        (
+            "docker",
+            {"username": "{owner}", "password": CANARY, "templates": ["secret.data"]},
+            "templates: the values of docker and git are encoded",
         ),
     ],
 )

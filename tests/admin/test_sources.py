@@ -23,7 +23,7 @@ from kfsecrets_ext.admin import (
     from_prompt,
     generic,
 )
-from kfsecrets_ext.admin.sources import FILE_LIMIT, Entry
+from kfsecrets_ext.admin.sources import FILE_LIMIT, Entry, from_path, read_file
 from kfsecrets_ext.values import SecretBytes
 
 CANARY = "cAnArYcAnArY"
@@ -90,6 +90,21 @@ def test_what_was_given_for_a_file_is_never_shown(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "f").write_bytes(b"x")
     failure(lambda: list(from_file(given)))
+
+
+@pytest.mark.parametrize("take", [from_file, from_path, from_environment_file, read_file])
+@pytest.mark.parametrize("path", [f"{CANARY}\0", f"{CANARY}\ud800"])
+def test_what_no_path_may_hold_is_told_and_not_shown(take: Callable[[str], Any], path: str) -> None:
+    error = failure(lambda: tuple(take(path)))
+    assert "it has a character that no path may have" in str(error)
+
+
+@pytest.mark.parametrize("take", [from_path, from_environment_file, read_file])
+def test_where_a_prompt_goes_is_told_where_there_may_be_one(take: Callable[[str], Any]) -> None:
+    # grant files name files too, and have no prompt
+    assert failure(lambda: tuple(take("/no/such"))).reason == "No such file or directory."
+    for given in ("/no/such", "k=/no/such"):
+        assert "see --from-prompt" in str(failure(lambda given=given: list(from_file(given))))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from kfsecrets_ext.admin import (
     FromSecret,
     Grant,
     SecretObject,
+    SourceError,
     TemplateError,
     Tenant,
     generic,
@@ -103,3 +104,24 @@ def test_a_place_that_is_none_is_refused_by_name() -> None:
         Grant("g", "s", templates=["podDefault.desk"])
     with pytest.raises(InvalidName):
         Grant("g", "s", templates=["secret.data."])
+
+
+def test_a_secret_that_is_not_yet_read_is_mounted_under_the_name_it_will_have() -> None:
+    def named(grant: Grant) -> str:
+        (volume, *_) = grant.poddefault()["spec"]["volumes"]
+        return str(volume["secret"]["secretName"])
+
+    read = given_secret(a=b"b")
+    for source, name in (
+        (FromSecret("platform", "team-aws"), "aws"),
+        (FromSecret("platform", "team-aws", as_name="other"), "other"),
+    ):
+        grant = Grant("aws", source)
+        assert named(grant) == name
+        assert named(grant.for_tenant(ALICE, read)) == name
+
+
+def test_two_keys_of_another_secret_that_get_one_name_are_an_error() -> None:
+    with pytest.raises(SourceError, match="'k' is given twice"):
+        FromSecret("platform", "aws", {"a": "k", "b": "k"})
+    assert FromSecret("platform", "aws", {"a": "b", "b": "a"}).keys == {"a": "b", "b": "a"}

@@ -261,3 +261,36 @@ def broken(step: Callable[[], Any]) -> Broken | None:
     except Broken as error:
         return error
     return None
+
+
+# ── a grant file with a slip ─────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "{data: {foo: {value:%s}}}",
+        "{data: {foo: {%s}}}",
+        "{data: {foo: {value %s}}}",
+        "{data: {foo:%s}}",
+        "{data: {%s}}",
+        "{docker: {username: {value: u}, password:%s}}",
+        "{git: {username: {value: u}, password: {value:%s}}}",
+        '{data: {foo: {file: "%s\\0"}}}',
+        '{data: {foo: {env: "%s\\ud800"}}}',
+        "{data: {foo: {value: !!str [%s]}}}",
+        "{data: {foo: {value: !!bool [%s]}}}",
+    ],
+)
+@pytest.mark.parametrize("value", [CANARY, SecretStr("hunter2"), SecretStr("passw0rd")])
+def test_a_slip_in_a_grant_file_shows_no_value(secret: str, value: SecretStr) -> None:
+    head = "apiVersion: kfsecrets-ext/v1\nkind: Grant\nname: a\nsecret: "
+    text = SecretStr(head + secret % value)
+    with pytest.raises(admin.GrantFileError) as caught:
+        admin.read_grants(text)
+    error = caught.value
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    for way, told in shown(error):
+        assert value not in told, way
+    assert leaks(f"{error!r}{error.args}{vars(error)}", value.encode()) == []
