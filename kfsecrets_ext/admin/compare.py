@@ -17,6 +17,7 @@ from .grant import GRANT_LABEL
 from .secret import SecretObject
 
 __all__ = [
+    "OURS",
     "Field",
     "SecretForm",
     "controller",
@@ -26,6 +27,12 @@ __all__ = [
     "poddefault_fields",
     "secret_fields",
 ]
+
+# kyverno, background/common/labels.go: each copy has it; some keep the managed-by of the source
+_COPIED: Final = "generate.kyverno.io/policy-name"
+
+OURS: Final = f"{'='.join(MANAGED_BY)},!{_COPIED}"
+"""The label selector of what `is_ours`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +93,9 @@ class SecretForm:
 
 
 def is_ours(obj: Mapping[str, Any]) -> bool:
-    """Say whether an object carries the label of what this package owns."""
-    return bool(_labels(obj).get(MANAGED_BY[0]) == MANAGED_BY[1])
+    """Say whether an object carries the label of what this package owns, and is no copy of it."""
+    labels = _labels(obj)
+    return labels.get(MANAGED_BY[0]) == MANAGED_BY[1] and _COPIED not in labels
 
 
 def controller(obj: Mapping[str, Any]) -> str | None:
@@ -95,7 +103,8 @@ def controller(obj: Mapping[str, Any]) -> str | None:
     for owner in (obj.get("metadata") or {}).get("ownerReferences") or ():
         if owner.get("controller"):
             return f"{owner.get('kind')} {owner.get('name')}"
-    return None
+    policy = _labels(obj).get(_COPIED)
+    return None if policy is None else f"Kyverno's policy {policy}"
 
 
 def keeper(obj: Mapping[str, Any]) -> str:
@@ -158,9 +167,7 @@ def secret_fields(
             others.append(key)
     if (live.get("type") or _OPAQUE) != wanted.type:
         fields.append(Field("type", "changed"))
-    if bool(live.get("immutable")) != wanted.immutable and (
-        wanted.immutable or live.get("immutable")
-    ):
+    if bool(live.get("immutable")) != wanted.immutable:
         how: Literal["added", "removed"] = "added" if wanted.immutable else "removed"
         fields.append(Field("immutable", how, _others(live, ("immutable",))))
     metadata = {"labels": wanted.labels, "annotations": wanted.annotations}

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .uses import used
+
 __all__ = ["Gives", "Lacks", "gives", "lacks", "refreshes", "secret_keys"]
 
 _Mount = tuple[str, str, str]
@@ -157,22 +159,9 @@ def refreshes(spec: Mapping[str, Any], secret: str) -> bool:
 
     Variables and parts of a volume (``subPath``) stay as they were when the pod started.
     """
-    for variable in _entries(spec.get("env")):
-        of = _mapping(_mapping(variable.get("valueFrom")).get("secretKeyRef"))
-        if of.get("name") == secret:
-            return False
-    for source in _entries(spec.get("envFrom")):
-        if _mapping(source.get("secretRef")).get("name") == secret:
-            return False
-    volumes = {
-        str(volume.get("name"))
-        for volume in _entries(spec.get("volumes"))
-        if _content(volume).startswith("secret ") and _content(volume).split(" ")[1] == secret
-    }
-    return not any(
-        str(mount.get("name")) in volumes and (mount.get("subPath") or mount.get("subPathExpr"))
-        for mount in _entries(spec.get("volumeMounts"))
-    )
+    given = {kind: list(_entries(spec.get(kind))) for kind in ("env", "envFrom", "volumeMounts")}
+    pod = {"containers": [given], "volumes": list(_entries(spec.get("volumes")))}
+    return all(how == "volume" for name, how in used(pod) if name == secret)
 
 
 def _volumes(spec: Mapping[str, Any]) -> dict[str, str]:
@@ -181,13 +170,20 @@ def _volumes(spec: Mapping[str, Any]) -> dict[str, str]:
 
 def _content(volume: Mapping[str, Any]) -> str:
     """Name what a volume holds, such that equal contents have equal names."""
-    secret = _mapping(volume.get("secret"))
-    if secret:
-        items = sorted(
-            f"{item.get('key')}={item.get('path')}" for item in _entries(secret.get("items"))
-        )
-        return " ".join(["secret", str(secret.get("secretName")), *items])
-    return " ".join(sorted(key for key in volume if key != "name"))
+    # modes are left out: the API server writes those that nobody gave
+    return " ".join(
+        _source(kind, _mapping(source)) for kind, source in sorted(volume.items()) if kind != "name"
+    )
+
+
+def _source(kind: str, source: Mapping[str, Any]) -> str:
+    name = source.get("secretName") or source.get("name") or source.get("claimName")
+    items = sorted(
+        f"{item.get('key') or _mapping(item.get('fieldRef')).get('fieldPath')}={item.get('path')}"
+        for item in _entries(source.get("items"))
+    )
+    parts = [f"({_content(part)})" for part in _entries(source.get("sources"))]
+    return " ".join([kind, str(name or ""), *items, *parts])
 
 
 def _mounts(listed: Any, volumes: Mapping[str, str]) -> dict[str, _Mount]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from kfsecrets_ext.cluster import CRD, NAMESPACE, PODDEFAULT, WEBHOOK, Cluster
-from kfsecrets_ext.errors import ClusterError, Forbidden, Rejected
+from kfsecrets_ext.errors import ClusterError, Rejected
 from kfsecrets_ext.poddefaults import PROFILE_LABEL, lint
 from kfsecrets_ext.poddefaults.selectors import Unreadable, selector
 
 from .clusterrole import ENDPOINTS, RIGHTS, ROLE_NAME, SERVICE, VERBS, Right
 from .probe import minimal
-from .result import Check, Result, State
+from .result import Check, Result, read, sentence
 from .tenants import Tenant, tenants
 from .verify import PODDEFAULT_WEBHOOKS
 
@@ -46,8 +47,6 @@ def diagnose(cluster: Cluster, tenant: str | None = None) -> Diagnosis:
     found = list(_Walk(cluster, tenant).checks())
     return Result(tuple(found), cluster.server, cluster.context, cluster.who)
 
-
-Found = TypeVar("Found")
 
 _PATH = "/apply-poddefault"
 _CRD_NAME = "poddefaults.kubeflow.org"
@@ -113,12 +112,12 @@ class _Walk:
             return Check("server", "ok", f"{self.cluster.server} answers {self.cluster.who}")
         known = refused.reason == "Unauthorized"
         fix = "renew the credentials of the context" if known else "kubectl version"
-        return Check("server", "failed", _sentence(refused), fix)
+        return Check("server", "failed", sentence(refused), fix)
 
     # ── the webhook ──────────────────────────────────────────────────────────
 
     def _webhooks(self) -> Iterator[Check]:
-        listed, error = self._read(lambda: list(self.cluster.list(WEBHOOK)))
+        listed, error = read(lambda: list(self.cluster.list(WEBHOOK)))
         if listed is None:
             what = f"its configuration may not be read: {error}"
             yield Check("webhook", "unknown", what)
@@ -129,7 +128,7 @@ class _Walk:
             for number, hook in enumerate(one.get("webhooks") or ())
             if one["metadata"]["name"] in CONFIGURATIONS
             or hook.get("name") in PODDEFAULT_WEBHOOKS
-            or _service(hook).get("path") == _PATH
+            or _path(hook) == _PATH
         ]
         if not self.hooks:
             yield Check(
@@ -183,7 +182,8 @@ class _Walk:
                 "no rule asks it about pods that are created",
                 "install the webhook's configuration again",
             )
-        if not (hook.get("clientConfig") or {}).get("caBundle"):
+        # without one the API server goes by the machine's, which know no Service's certificate
+        if _service(hook) and not hook["clientConfig"].get("caBundle"):
             yield fault(
                 "it has no caBundle: the API server does not trust the webhook's certificate",
                 "see whether cert-manager runs, which writes it: kubectl get certificates -A",
@@ -196,7 +196,7 @@ class _Walk:
             what = "it is behind an address of its own, which is not looked at"
             return Check("service", "unknown", what, on=on)
         namespace, name = str(service.get("namespace")), str(service.get("name"))
-        there, error = self._read(lambda: self.cluster.get(SERVICE, name, namespace=namespace))
+        there, error = read(lambda: self.cluster.get(SERVICE, name, namespace=namespace))
         whole = f"{namespace}/{name}"
         if error is not None:
             return Check("service", "unknown", f"Service {whole} may not be read: {error}", on=on)
@@ -204,7 +204,7 @@ class _Walk:
             what = f"Service {whole} is not there: no notebook of any tenant starts"
             return Check("service", "failed", what, "install the webhook again", on=on)
         label = f"kubernetes.io/service-name={name}"
-        slices, error = self._read(
+        slices, error = read(
             lambda: list(self.cluster.list(ENDPOINTS, namespace=namespace, labels=label))
         )
         if slices is None:
@@ -229,29 +229,29 @@ class _Walk:
         except Rejected as error:
             refused = error
         except ClusterError as error:
-            what = f"whether pods are admitted could not be tried: {_sentence(error)}"
+            what = f"whether pods are admitted could not be tried: {sentence(error)}"
             return Check("admission", "unknown", what, tenant=tenant)
         if refused is None:
             return Check("admission", "ok", "a pod is admitted", tenant=tenant)
-        if refused.webhook in PODDEFAULT_WEBHOOKS:
+        if refused.webhook in PODDEFAULT_WEBHOOKS.union(hook.name for hook in self.hooks or ()):
             down = refused.reason == "InternalError"
             return Check(
                 "admission",
                 "failed",
-                f"no pod is admitted: {_sentence(refused)}",
+                f"no pod is admitted: {sentence(refused)}",
                 "kubectl -n kubeflow get pods" if down else f"jupyter kfsecrets lint -n {tenant}",
                 tenant=tenant,
             )
-        what = f"a pod is refused by something else: {_sentence(refused)}"
+        what = f"a pod is refused by something else: {sentence(refused)}"
         return Check("admission", "unknown", what, tenant=tenant)
 
     # ── the CRD ──────────────────────────────────────────────────────────────
 
     def _crd(self) -> Iterator[Check]:
-        crd, error = self._read(lambda: self.cluster.get(CRD, _CRD_NAME))
+        crd, error = read(lambda: self.cluster.get(CRD, _CRD_NAME))
         install = "install the PodDefault CRD of Kubeflow"
         if error is not None:
-            listed, _ = self._read(self._one_poddefault)
+            listed, _ = read(self._one_poddefault)
             if listed is None:
                 yield Check("crd", "unknown", f"it may not be read: {error}", on=_CRD_NAME)
             else:
@@ -289,7 +289,7 @@ class _Walk:
 
     def _tenants(self) -> tuple[list[Tenant], list[Check]]:
         if self.tenant is None:
-            found, error = self._read(lambda: tenants(self.cluster, everyone=True))
+            found, error = read(lambda: tenants(self.cluster, everyone=True))
             if found is None:
                 what = f"tenants may not be listed, name one: {error}"
                 return [], [Check("namespace", "unknown", what)]
@@ -299,7 +299,7 @@ class _Walk:
                 return [], [Check("namespace", "failed", what, "jupyter kfsecrets tenants")]
             return found, []
         name = self.tenant
-        space, error = self._read(lambda: self.cluster.get(NAMESPACE, name, metadata_only=True))
+        space, error = read(lambda: self.cluster.get(NAMESPACE, name, metadata_only=True))
         if error is not None:
             what = f"its label may not be read: {error}"
             return [Tenant(name)], [Check("namespace", "unknown", what, tenant=name)]
@@ -307,9 +307,7 @@ class _Walk:
             what = "it is not there: a tenant's namespace comes with the first login"
             fix = f"jupyter kfsecrets tenants --wait {name}"
             return [], [Check("namespace", "failed", what, fix, tenant=name)]
-        labels = space["metadata"].get("labels") or {}
-        key, value = PROFILE_LABEL
-        return [Tenant(name, None, labels, labels.get(key) == value)], []
+        return [Tenant.of(space)], []
 
     def _seen(self) -> Iterator[Check]:
         fine = 0
@@ -332,15 +330,7 @@ class _Walk:
                         tenant=one.name,
                     )
                 elif len(seeing) > 1:
-                    named = " and ".join(hook.configuration for hook in seeing)
-                    yield Check(
-                        "namespace",
-                        "failed",
-                        f"two webhooks are asked about its pods, {named}: what adds up comes twice",
-                        f"kubectl delete mutatingwebhookconfiguration {seeing[0].configuration}"
-                        "  # the one that is left over from before",
-                        tenant=one.name,
-                    )
+                    yield Check("namespace", "failed", *_one_too_many(seeing), tenant=one.name)
                 else:
                     fine += 1
             elif one.injected:
@@ -352,9 +342,7 @@ class _Walk:
 
     def _poddefaults(self) -> Iterator[Check]:
         by_name = {one.name: one for one in self.tenants}
-        listed, error = self._read(
-            lambda: list(self.cluster.list(PODDEFAULT, namespace=self.tenant))
-        )
+        listed, error = read(lambda: list(self.cluster.list(PODDEFAULT, namespace=self.tenant)))
         if listed is None:
             if error is not None:
                 what = f"PodDefaults may not be read: {error}"
@@ -396,55 +384,61 @@ class _Walk:
                 # apiserver: a Namespace is in the namespace of its own name
                 its_own = right.kind == NAMESPACE and verb == "get"
                 home = self.tenant if right.kind.namespaced or its_own else None
-                asked[place], _ = self._read(
+                asked[place], _ = read(
                     lambda: self.cluster.allowed(
                         verb, right.kind, namespace=home, name=home if its_own else None
                     )
                 )
             return asked[place]
 
+        missing: dict[str, list[Right]] = {ours: [] for ours in VERBS}
+        unknown: dict[str, list[Right]] = {ours: [] for ours in VERBS}
+        for right in RIGHTS:
+            answer = may(right.verb, right)
+            if answer or (right.instead and all(may(verb, right) for verb in right.instead)):
+                continue
+            for ours in right.verbs:
+                (unknown if answer is None else missing)[ours].append(right)
+        fix = _grants([ours for ours in VERBS if missing[ours]])
+        where = "" if self.tenant is None else f" in {self.tenant}"
+        who = self.cluster.who
         for ours in VERBS:
-            missing, unknown = [], []
-            for right in RIGHTS:
-                if ours not in right.verbs:
-                    continue
-                answer = may(right.verb, right)
-                if answer is None:
-                    unknown.append(right)
-                elif not answer and not (
-                    right.instead and all(may(verb, right) for verb in right.instead)
-                ):
-                    missing.append(right)
-            yield _permission(ours, missing, unknown, self.cluster.who, self.tenant)
-
-    def _read(self, ask: Callable[[], Found]) -> tuple[Found | None, str | None]:
-        """Ask, and give the reason where there is no answer."""
-        try:
-            return ask(), None
-        except Forbidden as error:
-            return None, _sentence(error)
-        except ClusterError as error:
-            # a kind that the cluster does not have has no objects
-            return None, None if error.reason == "NotFound" else _sentence(error)
+            if missing[ours]:
+                what = f"{who} lacks{where}: {_listed(missing[ours])}"
+                yield Check("permissions", "failed", what, fix, self.tenant, on=ours)
+            elif unknown[ours]:
+                what = f"whether {who} may{where} cannot be known: {_listed(unknown[ours])}"
+                yield Check("permissions", "unknown", what, tenant=self.tenant, on=ours)
+            else:
+                what = f"{who} may do all that it needs{where}"
+                yield Check("permissions", "ok", what, tenant=self.tenant, on=ours)
 
 
-def _permission(
-    ours: str, missing: list[Right], unknown: list[Right], who: str, tenant: str | None
-) -> Check:
-    state: State = "failed" if missing else "unknown" if unknown else "ok"
-    where = "" if tenant is None else f" in {tenant}"
-    if missing:
-        what = f"{who} lacks{where}: {_listed(missing)}"
-        fix = (
-            f"jupyter kfsecrets clusterrole {ours} | kubectl apply -f -; "
-            f"kubectl create clusterrolebinding {ROLE_NAME} --clusterrole={ROLE_NAME} --user=…"
+def _grants(verbs: Iterable[str]) -> str:
+    """Write the command that gives the rights for some verbs of ours."""
+    # unlike apply and create, it adds to a role and a binding that are there
+    reconcile = "kubectl auth reconcile -f -"
+    return (
+        f"jupyter kfsecrets clusterrole {' '.join(verbs)} | {reconcile}; "
+        f"kubectl create clusterrolebinding {ROLE_NAME} --clusterrole={ROLE_NAME} --user=… "
+        f"--dry-run=client -o yaml | {reconcile}"
+    )
+
+
+def _one_too_many(seeing: list[_Hook]) -> tuple[str, str]:
+    """Say that several webhooks see a tenant, and which has to go."""
+    homes = list(dict.fromkeys(hook.configuration for hook in seeing))
+    names = " and ".join(hook.name for hook in seeing)
+    twice = "what adds up comes twice"
+    if len(homes) == 1:
+        return (
+            f"two webhooks of {homes[0]} are asked about its pods, {names}: {twice}",
+            f"kubectl edit mutatingwebhookconfiguration {homes[0]}  # leave one of {names}",
         )
-        return Check("permissions", state, what, fix, tenant=tenant, on=ours)
-    if unknown:
-        what = f"whether {who} may{where} cannot be known: {_listed(unknown)}"
-        return Check("permissions", state, what, tenant=tenant, on=ours)
-    return Check(
-        "permissions", state, f"{who} may do all that it needs{where}", tenant=tenant, on=ours
+    delete = f"kubectl delete mutatingwebhookconfiguration {homes[0]}"
+    return (
+        f"two webhooks are asked about its pods, {' and '.join(homes)}: {twice}",
+        f"{delete}  # the one that is left over from before",
     )
 
 
@@ -455,6 +449,11 @@ def _listed(rights: Iterable[Right]) -> str:
 def _service(hook: Mapping[str, Any]) -> Mapping[str, Any]:
     service = (hook.get("clientConfig") or {}).get("service")
     return service if isinstance(service, Mapping) else {}
+
+
+def _path(hook: Mapping[str, Any]) -> str:
+    client = hook.get("clientConfig") or {}
+    return str(_service(hook).get("path") or urlsplit(str(client.get("url") or "")).path)
 
 
 def _creates_pods(rule: Mapping[str, Any]) -> bool:
@@ -472,7 +471,3 @@ def _creates_pods(rule: Mapping[str, Any]) -> bool:
 def _ready(endpoint: Mapping[str, Any]) -> bool:
     # discovery.k8s.io: unknown is to be taken for ready
     return (endpoint.get("conditions") or {}).get("ready") is not False
-
-
-def _sentence(error: ClusterError) -> str:
-    return str(error).rstrip(".")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
-__all__ = ["STATES", "Check", "Result", "State", "worst"]
+from kfsecrets_ext.errors import ClusterError
+
+__all__ = ["STATES", "Check", "Result", "State", "read", "sentence", "worst"]
 
 State = Literal["ok", "failed", "unknown"]
 
@@ -119,3 +121,20 @@ def worst(checks: Iterable[Check]) -> State:
     """Give the worst state of several checks."""
     there = {check.state for check in checks}
     return next((state for state in STATES if state in there), "ok")
+
+
+Found = TypeVar("Found")
+
+
+def read(ask: Callable[[], Found]) -> tuple[Found | None, str | None]:
+    """Ask a cluster, and give the reason where there is no answer."""
+    try:
+        return ask(), None
+    except ClusterError as error:
+        # a kind that the cluster does not have has no objects
+        return None, None if error.reason == "NotFound" else sentence(error)
+
+
+def sentence(error: ClusterError) -> str:
+    """Give what an error says as a part of a sentence."""
+    return str(error).rstrip(".")

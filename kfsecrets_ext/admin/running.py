@@ -34,12 +34,15 @@ class Notebook:
     name : str
     custom, template, pod : mapping or None
         The Notebook itself, its StatefulSet, its pod.
+    unread : str
+        Which of the latter two may not be read; empty where both may.
     """
 
     name: str
     custom: Mapping[str, Any] | None = field(default=None, repr=False)
     template: Mapping[str, Any] | None = field(default=None, repr=False)
     pod: Mapping[str, Any] | None = field(default=None, repr=False)
+    unread: str = ""
 
 
 def notebooks(
@@ -62,8 +65,9 @@ def notebooks(
         if label and not _metadata(pod).get("deletionTimestamp"):
             by_pod[str(label)] = pod
     names = set(by_name) | set(by_pod)
+    unread = "StatefulSet" if sets is None else "pod" if pods is None else ""
     return [
-        Notebook(name, by_name.get(name), by_set.get(name), by_pod.get(name))
+        Notebook(name, by_name.get(name), by_set.get(name), by_pod.get(name), unread)
         for name in sorted(names)
     ]
 
@@ -84,7 +88,7 @@ def reached(
         As stored.
     tenant : str
     changes : mapping of str to datetime
-        When the Secrets' values changed last, where that is known.
+        Up to when the Secrets' values may have changed: see `changed`.
 
     Yields
     ------
@@ -126,6 +130,9 @@ def reached(
     if notebook.pod is None:
         if in_custom:
             stopped = _STOPPED in _mapping(_metadata(notebook.custom).get("annotations"))
+            if notebook.unread and not (stopped and in_template):
+                yield check("unknown", f"it chose this, and its {notebook.unread} may not be read")
+                return
             why = "it is stopped" if stopped else "it has no pod now"
             yield check("ok", f"{why}; its next pod gets this")
         return
@@ -148,7 +155,9 @@ def reached(
 
 
 def changed(secret: Mapping[str, Any]) -> datetime | None:
-    """Tell when the values of a Secret changed last, as far as its managers say.
+    """Tell up to when the values of a Secret may have changed, as far as its managers say.
+
+    The time of a manager that wrote values moves with its labels, too: values are older, or as old.
 
     Parameters
     ----------
@@ -194,9 +203,9 @@ def _pod(
             continue
         if change > started:
             return check(
-                "failed",
-                f"its pod has an old value: Secret {secret} changed since it started, and "
-                "variables and parts of a volume (subPath) do not follow",
+                "unknown",
+                f"its pod may have an old value: Secret {secret} was written since it started, "
+                "and variables and parts of a volume (subPath) do not follow",
                 restart,
             )
     if there != version:
@@ -211,9 +220,16 @@ def _restart(pod: Mapping[str, Any], tenant: str) -> str:
 def _own_containers(notebook: Notebook) -> list[str]:
     """Name the containers that the Notebook itself asks for: others may come after the webhook."""
     template = _mapping(_mapping(_mapping(notebook.custom).get("spec")).get("template"))
-    spec = _mapping(template.get("spec")) or _mapping(_mapping(notebook.pod).get("spec"))
-    named = [str(one.get("name")) for one in spec.get("containers") or ()]
-    return named if notebook.custom is not None else named[:1]
+    asked = _containers(template)
+    if asked:
+        return asked
+    # the launcher names it as the Notebook; istio can put its own before it
+    there = _containers(_mapping(notebook.pod))
+    return [notebook.name] if notebook.name in there else there[:1]
+
+
+def _containers(of: Mapping[str, Any]) -> list[str]:
+    return [str(one.get("name")) for one in _mapping(of.get("spec")).get("containers") or ()]
 
 
 def _chosen(wants: Any, of: Mapping[str, Any] | None, labels: Any) -> bool | None:

@@ -59,6 +59,15 @@ class Tenant:
     injected: bool | None = None
     going: bool = False
 
+    @classmethod
+    def of(cls, namespace: Mapping[str, Any]) -> Tenant:
+        """Take what a Namespace says; its metadata is enough."""
+        metadata = namespace["metadata"]
+        labels = metadata.get("labels") or {}
+        owner = (metadata.get("annotations") or {}).get("owner") or None
+        key, value = PROFILE_LABEL
+        return cls(metadata["name"], owner, labels, labels.get(key) == value, _going(namespace))
+
     @property
     def fix(self) -> str | None:
         """The command that has the webhook see its pods, where it does not."""
@@ -139,7 +148,7 @@ def tenants(
     for labels in chosen:
         for namespace in cluster.list(NAMESPACE, labels=labels, metadata_only=True):
             if not _going(namespace):
-                one = _tenant(namespace)
+                one = Tenant.of(namespace)
                 found[one.name] = one
     missing = []
     wanted = {name: True for name in names if name not in found}
@@ -180,7 +189,7 @@ def wait_for_tenant(cluster: Cluster, name: str, *, timeout: float | None = None
     while True:
         for event in cluster.watch(NAMESPACE, fields=f"metadata.name={name}", timeout=left):
             if event.type in ("ADDED", "MODIFIED") and not _going(event.object):
-                return _tenant(event.object)
+                return Tenant.of(event.object)
         if timeout is not None:
             left = timeout - (time.monotonic() - started)
             if left <= 0:
@@ -198,7 +207,7 @@ def _named(cluster: Cluster, name: str) -> Tenant | None:
         namespace = cluster.get(NAMESPACE, name, metadata_only=True)
     except Forbidden:
         return Tenant(name)
-    return None if namespace is None else _tenant(namespace)
+    return None if namespace is None else Tenant.of(namespace)
 
 
 def _profiles(cluster: Cluster) -> set[str]:
@@ -213,12 +222,3 @@ def _profiles(cluster: Cluster) -> set[str]:
 
 def _going(namespace: Mapping[str, Any]) -> bool:
     return bool(namespace["metadata"].get("deletionTimestamp"))
-
-
-def _tenant(namespace: Mapping[str, Any]) -> Tenant:
-    metadata = namespace["metadata"]
-    labels = metadata.get("labels") or {}
-    owner = (metadata.get("annotations") or {}).get("owner")
-    key, value = PROFILE_LABEL
-    injected = labels.get(key) == value
-    return Tenant(metadata["name"], owner or None, labels, injected, _going(namespace))

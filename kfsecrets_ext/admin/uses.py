@@ -11,7 +11,7 @@ from kfsecrets_ext.errors import Forbidden
 
 from .standing import Standing
 
-__all__ = ["Use", "uses"]
+__all__ = ["Use", "used", "uses"]
 
 How = Literal["volume", "subPath", "environment", "image pull"]
 
@@ -87,7 +87,7 @@ def uses(cluster: Cluster, tenants: Iterable[str], names: Collection[str]) -> li
         )
         for pod in standing.objects(POD)
         if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
-        for name, how in set(_used(pod.get("spec") or {}))
+        for name, how in set(used(pod.get("spec") or {}))
         if name in wanted
     ]
     if standing.unreadable:
@@ -99,13 +99,24 @@ def uses(cluster: Cluster, tenants: Iterable[str], names: Collection[str]) -> li
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
-def _used(spec: Mapping[str, Any]) -> Iterator[tuple[str, How]]:
+def used(spec: Mapping[str, Any]) -> Iterator[tuple[str, How]]:
+    """Walk a pod's spec: each Secret that it uses, and how, as often as it does.
+
+    Parameters
+    ----------
+    spec : Mapping
+
+    Yields
+    ------
+    tuple of str
+        The Secret's name, and what `Use.how` says.
+    """
     containers = [one for kind in _CONTAINERS for one in spec.get(kind) or ()]
     mounted: dict[str, set[How]] = {}
     for container in containers:
         for mount in container.get("volumeMounts") or ():
             part = mount.get("subPath") or mount.get("subPathExpr")
-            mounted.setdefault(mount["name"], set()).add("subPath" if part else "volume")
+            mounted.setdefault(str(mount.get("name")), set()).add("subPath" if part else "volume")
         for variable in container.get("env") or ():
             yield from _referred((variable.get("valueFrom") or {}).get("secretKeyRef"))
         for source in container.get("envFrom") or ():
@@ -113,7 +124,7 @@ def _used(spec: Mapping[str, Any]) -> Iterator[tuple[str, How]]:
     for volume in spec.get("volumes") or ():
         # one that no container mounts keeps a pod waiting for its Secret all the same
         for name in _of_volume(volume):
-            for how in mounted.get(volume["name"], {"volume"}):
+            for how in mounted.get(str(volume.get("name")), {"volume"}):
                 yield name, how
     for reference in spec.get("imagePullSecrets") or ():
         if reference.get("name"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from kfsecrets_ext.cluster import (
     NAMESPACE,
@@ -23,7 +23,7 @@ from kfsecrets_ext.cluster import (
 from kfsecrets_ext.errors import ClusterError, Forbidden, Rejected, SecretError
 from kfsecrets_ext.poddefaults import PROFILE_LABEL, Admission, PodDefault, admit, stamp
 from kfsecrets_ext.poddefaults.defaults import defaulted
-from kfsecrets_ext.poddefaults.selectors import Unreadable, selector
+from kfsecrets_ext.poddefaults.selectors import Selector, Unreadable, selector
 from kfsecrets_ext.values import SecretBytes
 
 from .delivery import gives, lacks, secret_keys
@@ -31,7 +31,7 @@ from .from_secret import FromSecret
 from .grant import Grant
 from .parallel import in_order
 from .probe import from_notebook, minimal
-from .result import Check, Result, State
+from .result import Check, Result, State, read, sentence
 from .running import NOTEBOOK_LABEL, changed, notebooks, reached
 from .secret import SecretObject
 from .tenants import Tenant
@@ -42,9 +42,11 @@ PODDEFAULT_WEBHOOKS = frozenset(
     {
         "poddefaults-webhook-deployment.kubeflow.org",
         "admission-webhook-deployment.kubeflow.org",
+        "admission-webhook.kubeflow.org",
     }
 )
-"""The names of the PodDefaults' webhook: Kubeflow's dashboard from 2.0 on, and before."""
+"""The names of the PodDefaults' webhook: Kubeflow's dashboard from 2.0 on, and before; Charmed
+Kubeflow (canonical/admission-webhook-operator)."""
 
 Verification = Result
 """What `verify` gives."""
@@ -92,9 +94,6 @@ def verify(
     return Result(tuple(found), cluster.server, cluster.context, cluster.who)
 
 
-Found = TypeVar("Found")
-
-
 @dataclass(frozen=True)
 class _Wanted:
     """A grant, as it is for one tenant."""
@@ -137,25 +136,23 @@ class _Tenant:
                 wanted.append(sources.wanted(grant, self._tenant()))
             except SecretError as error:
                 # what a template asks for may be what could not be read
-                read = self.space is not None and not isinstance(error, ClusterError)
-                state: State = "failed" if read else "unknown"
+                known = self.space is not None and not isinstance(error, ClusterError)
+                state: State = "failed" if known else "unknown"
                 name = grant if isinstance(grant, str) else grant.name
                 found.append(self._check("grant", state, str(error), _Wanted(name)))
         found += self._poddefaults(wanted)
         for one in wanted:
             found += self._secrets(one)
         probed = [one for one in wanted if self.poddefaults is None or one.name in self.poddefaults]
-        customs, known = self._read(lambda: list(self.cluster.list(NOTEBOOK, namespace=self.name)))
+        customs, no_customs = read(lambda: list(self.cluster.list(NOTEBOOK, namespace=self.name)))
         found += self._probe(probed, customs or [])
-        found += self._running(probed, customs, known)
+        found += self._running(probed, customs, no_customs)
         return found
 
     # ── what is there ────────────────────────────────────────────────────────
 
     def _namespace(self) -> list[Check]:
-        space, error = self._read(
-            lambda: self.cluster.get(NAMESPACE, self.name, metadata_only=True)
-        )
+        space, error = read(lambda: self.cluster.get(NAMESPACE, self.name, metadata_only=True))
         if error is not None:
             return [
                 self._check(
@@ -189,7 +186,7 @@ class _Tenant:
         return [self._check("namespace", "ok", "it has the label that the webhook goes by")]
 
     def _poddefaults(self, wanted: Sequence[_Wanted]) -> list[Check]:
-        listed, error = self._read(lambda: list(self.cluster.list(PODDEFAULT, namespace=self.name)))
+        listed, error = read(lambda: list(self.cluster.list(PODDEFAULT, namespace=self.name)))
         if listed is None:
             return [
                 self._check("poddefault", "unknown", f"PodDefaults may not be read: {error}", one)
@@ -223,7 +220,7 @@ class _Tenant:
         ]
 
     def _secret(self, one: _Wanted, name: str, keys: set[str], starts: bool) -> Check:
-        about, error = self._read(lambda: self._about_secret(name))
+        about, error = read(lambda: self._about_secret(name))
         if error is not None:
             what = f"whether it is there and has the keys could not be read: {error}"
             return self._check("secret", "unknown", what, one, on=name)
@@ -262,13 +259,17 @@ class _Tenant:
         if not wanted:
             return []
         labels = {one.name: self._labels(one) for one in wanted}
-        together = self._ask({k: v for one in labels.values() for k, v in one.items()}, customs)
-        if together.kind != "denied" or len(wanted) == 1:
-            return [check for one in wanted for check in self._judge(one, together)]
+        merged = {key: value for one in labels.values() for key, value in one.items()}
+        together = None
+        # two that go by one label cannot be on one pod
+        if all(self._selector(one).matches(merged) for one in wanted):
+            together = self._ask(merged, customs)
+            if together.kind != "denied" or len(wanted) == 1:
+                return [check for one in wanted for check in self._judge(one, together)]
         found: list[Check] = []
         for one in wanted:
             found += self._judge(one, self._ask(labels[one.name], customs))
-        if not any(check.state == "failed" for check in found):
+        if together is not None and not any(check.state == "failed" for check in found):
             what = f"each is well, and they cannot be chosen together: {together.why}"
             names = ", ".join(one.name for one in wanted)
             fix = "Give each its own volume, path and variables."
@@ -300,11 +301,11 @@ class _Tenant:
         try:
             made = self.cluster.create(pod, dry_run=True)
         except Rejected as error:
-            refused, why = (error.by, error.webhook, error.reason), _sentence(error)
+            refused, why = (error.by, error.webhook, error.reason), sentence(error)
         except Forbidden as error:
-            return _Asked("forbidden", _sentence(error))
+            return _Asked("forbidden", sentence(error))
         except ClusterError as error:
-            why = _sentence(error)
+            why = sentence(error)
         if made is not None:
             return _Asked("made", pod=made, sent=pod)
         foreseen = self._foreseen(pod)
@@ -314,12 +315,14 @@ class _Tenant:
                 return _Asked("denied", foreseen.message)
             return _Asked("unknown" if refused is None else "refused", why)
         by, webhook, reason = refused
+        called = reason != "InternalError"
+        if by == "webhook" and called and foreseen is not None and foreseen.outcome == "denied":
+            # whatever it is called
+            return _Asked("denied", foreseen.message)
         if by != "webhook" or webhook not in PODDEFAULT_WEBHOOKS:
             return _Asked("refused", why)
-        if reason == "InternalError":
+        if not called:
             return _Asked("down", why)
-        if foreseen is not None and foreseen.outcome == "denied":
-            return _Asked("denied", foreseen.message)
         return _Asked(
             "denied",
             f"{why}; its reason is not repeated here, since it can quote values",
@@ -344,6 +347,9 @@ class _Tenant:
             return [self._check("admission", "failed", what, one, fix=fix)]
         if asked.kind == "forbidden":
             what = f"no pod may be asked for: {asked.why}"
+            return [self._check("admission", "unknown", what, one)]
+        if asked.kind == "unknown":
+            what = f"no pod could be asked for: {asked.why}"
             return [self._check("admission", "unknown", what, one)]
         what = f"the pod that was asked for is refused by something else: {asked.why}"
         return [self._check("admission", "unknown", what, one)]
@@ -404,20 +410,18 @@ class _Tenant:
         self,
         wanted: Sequence[_Wanted],
         customs: list[dict[str, Any]] | None,
-        error: str | None,
+        no_customs: str | None,
     ) -> list[Check]:
         if self.poddefaults is None:
             return []
-        pods, no_pods = self._read(
+        pods, no_pods = read(
             lambda: list(self.cluster.list(POD, namespace=self.name, labels=NOTEBOOK_LABEL))
         )
-        sets, no_sets = self._read(
-            lambda: list(self.cluster.list(STATEFULSET, namespace=self.name))
-        )
+        sets, no_sets = read(lambda: list(self.cluster.list(STATEFULSET, namespace=self.name)))
         found = [
             self._check("notebook", "unknown", f"{what} may not be read: {why}")
             for what, why in (
-                ("Notebooks", error),
+                ("Notebooks", no_customs),
                 ("StatefulSets", no_sets),
                 ("pods", no_pods),
             )
@@ -436,13 +440,7 @@ class _Tenant:
     # ── how ──────────────────────────────────────────────────────────────────
 
     def _tenant(self) -> Tenant:
-        if self.space is None:
-            return Tenant(self.name)
-        metadata = self.space.get("metadata") or {}
-        labels = metadata.get("labels") or {}
-        owner = (metadata.get("annotations") or {}).get("owner") or None
-        label, value = PROFILE_LABEL
-        return Tenant(self.name, owner, labels, labels.get(label) == value)
+        return Tenant(self.name) if self.space is None else Tenant.of(self.space)
 
     def _spec(self, one: _Wanted) -> Mapping[str, Any] | None:
         """What was granted, else what is stored."""
@@ -457,27 +455,21 @@ class _Tenant:
 
     def _labels(self, one: _Wanted) -> dict[str, str]:
         """What chooses it: by what is stored, where that is known."""
-        stored = (self.poddefaults or {}).get(one.name)
-        spec = one.spec if stored is None else stored.get("spec")
-        asked = (spec or {}).get("selector") or {}
-        try:
-            requirements = selector(asked).requirements
-        except Unreadable:
-            requirements = ()
         labels = {
             requirement.key: min(requirement.values or {"true"})
-            for requirement in requirements
+            for requirement in self._selector(one).requirements
             if requirement.operator in ("In", "Exists")
         }
-        return labels if stored is not None or labels else {one.name: "true"}
+        stored = one.name in (self.poddefaults or {})
+        return labels if stored or labels else {one.name: "true"}
 
-    def _read(self, ask: Callable[[], Found]) -> tuple[Found | None, str | None]:
-        """Ask, and give the reason where there is no answer."""
+    def _selector(self, one: _Wanted) -> Selector:
+        stored = (self.poddefaults or {}).get(one.name)
+        spec = one.spec if stored is None else stored.get("spec")
         try:
-            return ask(), None
-        except ClusterError as error:
-            # a kind that the cluster does not have has no objects
-            return None, None if error.reason == "NotFound" else _sentence(error)
+            return selector((spec or {}).get("selector") or {})
+        except Unreadable:
+            return Selector()
 
     def _check(
         self,
@@ -531,7 +523,3 @@ class _Sources:
 
 def _plain(found: list[dict[str, Any]] | None) -> list[Mapping[str, Any]] | None:
     return None if found is None else list(found)
-
-
-def _sentence(error: ClusterError) -> str:
-    return str(error).rstrip(".")

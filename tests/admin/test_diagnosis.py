@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,9 +16,11 @@ from typing import Any
 
 import pytest
 from admin import notebooks
+from rig import binaries
 from rig.apiserver import MERGE_PATCH, Answer, ApiServer, Webhook
 from rig.homes import administrator
 
+from kfsecrets_ext.admin.clusterrole import ROLE_NAME
 from kfsecrets_ext.admin.diagnosis import CONFIGURATIONS, Check, Diagnosis, diagnose
 from kfsecrets_ext.cluster import CRD, Cluster, Kind, connect
 
@@ -51,6 +57,14 @@ def cluster(api_server: ApiServer) -> Iterator[Cluster]:
 
 
 @pytest.fixture
+def silent() -> Iterator[int]:
+    """Give a port that nobody listens at, and nobody else gets meanwhile."""
+    with closing(socket.socket()) as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@pytest.fixture
 def extra(api_server: ApiServer, tenant: str) -> Iterator[Callable[..., str]]:
     """Give a function that adds a configuration which sees this tenant alone."""
     made: list[str] = []
@@ -74,7 +88,7 @@ def extra(api_server: ApiServer, tenant: str) -> Iterator[Callable[..., str]]:
         api_server.call("DELETE", f"{CONFIGS}/{name}")
 
 
-def change(server: ApiServer, name: str, **fields: Any) -> None:
+def change(server: ApiServer, name: str, /, **fields: Any) -> None:
     """Change a configuration's webhook."""
     config = server.call("GET", f"{CONFIGS}/{name}").body
     config["webhooks"][0].update(fields)
@@ -124,7 +138,11 @@ FAULTS: list[tuple[Json, str, str]] = [
         "no rule",
         "install",
     ),
-    ({"clientConfig": {"url": "https://127.0.0.1:1/apply-poddefault"}}, "caBundle", "cert-manager"),
+    (
+        {"clientConfig": {"service": {"namespace": "kubeflow", "name": "w"}}},
+        "caBundle",
+        "cert-manager",
+    ),
 ]
 
 
@@ -145,6 +163,14 @@ def test_a_fault_of_the_webhooks_configuration_is_named(
     assert fix in (check.fix or "")
 
 
+def test_a_webhook_at_an_address_may_have_a_certificate_that_everyone_trusts(
+    api_server: ApiServer, tenant: str, configuration: str, cluster: Cluster
+) -> None:
+    client = {"url": "https://poddefaults.example.com/apply-poddefault"}
+    change(api_server, configuration, clientConfig=client)
+    assert one(diagnose(cluster, tenant), "webhook", configuration).state == "ok"
+
+
 def test_the_command_that_is_given_mends_the_order_of_versions(
     api_server: ApiServer, tenant: str, configuration: str, cluster: Cluster
 ) -> None:
@@ -158,15 +184,12 @@ def test_the_command_that_is_given_mends_the_order_of_versions(
 
 
 def test_a_server_that_does_not_answer_or_know_who_asks_ends_the_walk(
-    api_server: ApiServer, tmp_path: Path
+    api_server: ApiServer, tmp_path: Path, silent: int
 ) -> None:
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     given = json.loads(api_server.kubeconfig.read_text())
     given["users"][0]["user"]["token"] = VALUE
     place = tmp_path / "config"
-    for server, word in ((api_server.url, "does not know"), (f"https://127.0.0.1:{port}", "")):
+    for server, word in ((api_server.url, "does not know"), (f"https://127.0.0.1:{silent}", "")):
         given["clusters"][0]["cluster"]["server"] = server
         place.write_text(json.dumps(given))
         with connect(kubeconfig=place) as cluster:
@@ -197,6 +220,23 @@ def test_both_generations_of_the_webhook_are_one_too_many(
     assert configuration in check.what
     assert other in check.what
     assert "kubectl delete mutatingwebhookconfiguration" in (check.fix or "")
+
+
+def test_two_webhooks_of_one_configuration_do_not_cost_the_configuration(
+    api_server: ApiServer, tenant: str, configuration: str, cluster: Cluster
+) -> None:
+    config = api_server.call("GET", f"{CONFIGS}/{configuration}").body
+    (hook,) = config["webhooks"]
+    names = [hook["name"], "admission-webhook.kubeflow.org"]
+    config["webhooks"] = [{**hook, "name": name} for name in names]
+    assert api_server.call("PUT", f"{CONFIGS}/{configuration}", config).status == 200
+    check = one(diagnose(cluster, tenant), "namespace")
+    assert check.state == "failed"
+    assert all(name in check.what for name in names)
+    assert "delete" not in (check.fix or "")
+    assert (check.fix or "").startswith(
+        f"kubectl edit mutatingwebhookconfiguration {configuration}"
+    )
 
 
 def test_a_selector_that_leaves_the_tenant_out_is_named(
@@ -237,14 +277,11 @@ def test_the_way_to_the_webhooks_pod_is_walked(
 
 
 def test_a_webhook_that_does_not_answer_is_found_by_asking(
-    api_server: ApiServer, tenant: str, configuration: str, cluster: Cluster
+    api_server: ApiServer, tenant: str, configuration: str, cluster: Cluster, silent: int
 ) -> None:
     config = api_server.call("GET", f"{CONFIGS}/{configuration}").body
     client = config["webhooks"][0]["clientConfig"]
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"https://127.0.0.1:{port}/apply-poddefault"
+    url = f"https://127.0.0.1:{silent}/apply-poddefault"
     change(api_server, configuration, clientConfig={**client, "url": url})
     pods = f"/api/v1/namespaces/{tenant}/pods?dryRun=All"
     pod = {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "x", "image": "x"}]}}
@@ -253,6 +290,22 @@ def test_a_webhook_that_does_not_answer_is_found_by_asking(
     check = one(diagnose(cluster, tenant), "admission")
     assert check.state == "failed"
     assert "poddefaults-webhook-deployment.kubeflow.org" in check.what
+
+
+def test_a_webhook_that_refuses_is_known_by_its_configuration(
+    api_server: ApiServer, tenant: str, configuration: str, cluster: Cluster, hook: Webhook
+) -> None:
+    change(api_server, configuration, name="poddefaults.example.com")
+    hook.answer = lambda _: {"allowed": False, "status": {"message": VALUE}}
+    pods = f"/api/v1/namespaces/{tenant}/pods?dryRun=All"
+    pod = {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "x", "image": "x"}]}}
+    while "poddefaults.example.com" not in str(api_server.call("POST", pods, pod).body):
+        time.sleep(0.02)
+    found = diagnose(cluster, tenant)
+    check = one(found, "admission")
+    assert check.state == "failed"
+    assert "no pod is admitted" in check.what
+    assert VALUE not in json.dumps(found.to_json())
 
 
 def test_a_namespace_without_the_label_is_named_with_the_command(
@@ -345,7 +398,54 @@ def test_a_viewer_is_told_what_each_verb_lacks(
     assert rights["apply"].state == "failed"
     assert "create secrets" in rights["apply"].what
     assert "patch poddefaults.kubeflow.org" in rights["apply"].what
-    assert "jupyter kfsecrets clusterrole apply" in (rights["apply"].fix or "")
+
+
+def test_one_command_gives_all_rights_that_are_missing_and_takes_none_away(
+    api_server: ApiServer, tenant: str, configuration: str
+) -> None:
+    """It is run as it is given, but for the name of the role, which other tests go by."""
+    role, user, other = (f"{part}-{tenant}" for part in ("role", "user", "other"))
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    kept = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
+    api_server.create(f"{rbac}/clusterroles", {"metadata": {"name": role}, "rules": [kept]})
+    subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": other}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+    binding = {"metadata": {"name": role}, "subjects": [subject], "roleRef": reference}
+    api_server.create(f"{rbac}/clusterrolebindings", binding)
+    try:
+        with connect(kubeconfig=api_server.kubeconfig, impersonate=user) as cluster:
+            permissions = about(diagnose(cluster, tenant), "permissions")
+            assert {check.state for check in permissions} == {"failed"}
+            (fix,) = {check.fix for check in permissions}
+            command = (fix or "").replace(ROLE_NAME, role).replace("=…", f"={user}")
+            named = command.replace(" clusterrole ", f" clusterrole --name {role} ", 1)
+            run_as_owner(api_server, named)
+            deadline = time.monotonic() + 10
+            # the API server learns of a role a little later
+            while about(diagnose(cluster, tenant), "permissions")[0].state != "ok":
+                assert time.monotonic() < deadline
+            permissions = about(diagnose(cluster, tenant), "permissions")
+            assert {check.state for check in permissions} == {"ok"}
+        rules = api_server.call("GET", f"{rbac}/clusterroles/{role}").body["rules"]
+        assert kept in rules
+        bound = api_server.call("GET", f"{rbac}/clusterrolebindings/{role}").body["subjects"]
+        assert {one["name"] for one in bound} == {user, other}
+    finally:
+        for kind in ("clusterrolebindings", "clusterroles"):
+            api_server.call("DELETE", f"{rbac}/{kind}/{role}")
+
+
+def run_as_owner(server: ApiServer, command: str) -> None:
+    """Run a command as the cluster's owner would, in a shell."""
+    places = [Path(sys.executable).parent, binaries.program("kubectl").parent]
+    path = os.pathsep.join([*map(str, places), os.environ["PATH"]])
+    done = subprocess.run(
+        ["/bin/bash", "-o", "pipefail", "-ec", command],
+        env={**os.environ, "PATH": path, "KUBECONFIG": str(server.kubeconfig)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_all_tenants_are_looked_at_where_none_is_named(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from admin.barred import Barred
+from admin.copies import copied
 from rig.homes import Home, data, poddefault, secret
 
 from kfsecrets_ext.admin import (
@@ -182,7 +184,7 @@ def test_an_older_secret_stays_where_the_new_one_could_not_be_written(
         templates=["secret.data"],
     )
     found = plan(cluster, [broken], tenants, prune=True)
-    assert [one.action for one in found] == ["invalid", "invalid", "keep"]
+    assert [one.action for one in found] == ["invalid", "invalid"]
     apply(cluster, found)
     assert list(secrets(root, tenants[0]).values()) == [{"foo": OLD}]
 
@@ -322,3 +324,63 @@ def test_a_removal_everywhere_finds_all_tenants_and_says_who_still_uses_it(
         (tenants[1].name, "PodDefault", ""),
         (tenants[1].name, "Secret", "still used by pod nb-0."),
     ]
+
+
+def test_a_secret_whose_poddefault_may_not_be_deleted_stays(
+    cluster: Cluster, root: Cluster, make_tenants: Make
+) -> None:
+    tenants = make_tenants(1)
+    granted(cluster, tenants, required=True)
+    root.create(secret(tenants[0].name, {"a": "x"}, "alone"))
+    barred: Any = Barred(cluster, "delete poddefaults")
+    found = remove(barred, ["test-secret", "alone"], tenants)
+    assert [(one.kind, one.name, one.action) for one in found] == [
+        ("PodDefault", "test-secret", "forbidden"),
+        ("Secret", "alone", "delete"),
+        ("Secret", "test-secret", "forbidden"),
+    ]
+    assert list(found)[2].note == "its PodDefault may not be deleted."
+    assert not apply(cluster, found).ok
+    assert set(secrets(root, tenants[0])) == {"test-secret"}
+    assert root.get(PODDEFAULT, "test-secret", namespace=tenants[0].name) is not None
+
+
+def test_a_secret_stays_where_it_is_not_known_whether_a_poddefault_asks_for_it(
+    cluster: Cluster, root: Cluster, make_tenants: Make
+) -> None:
+    tenants = make_tenants(1)
+    granted(cluster, tenants, required=True)
+    barred: Any = Barred(cluster, "list poddefaults", "delete poddefaults")
+    found = remove(barred, ["test-secret"], tenants)
+    assert actions(found) == [("Secret", "forbidden")]
+    assert "PodDefaults may not be read here" in next(iter(found)).note
+    apply(cluster, found)
+    assert set(secrets(root, tenants[0])) == {"test-secret"}
+
+
+def test_copies_of_kyverno_are_not_removed_though_they_keep_our_labels(
+    home: Home, cluster: Cluster, root: Cluster, make_tenants: Make
+) -> None:
+    source, tenant = make_tenants(2)
+    granted(cluster, [source])
+    copied(root, source, tenant)
+    found = remove(cluster, ["test-secret"], [source, tenant])
+    assert {one.tenant for one in found} == {source.name}
+    assert apply(cluster, found).ok
+    assert set(secrets(root, tenant)) == {"test-secret"}
+
+
+def test_where_pods_may_not_be_read_in_one_tenant_those_of_the_others_are_named(
+    cluster: Cluster, root: Cluster, make_tenants: Make
+) -> None:
+    tenants = make_tenants(6)
+    granted(cluster, tenants)
+    run_pod(root, tenants[0], "nb-0", **mounting("test-secret"))
+    barred: Any = Barred(cluster, f"list pods in {tenants[1].name}")
+    for some in (tenants[:2], tenants):
+        found = remove(barred, ["test-secret"], some)
+        assert [one.note for one in found if one.kind == "Secret"] == [
+            "still used by pod nb-0.",
+            "whether a pod uses it is not known: pods may not be read here.",
+            *[""] * (len(some) - 2),
+        ]
