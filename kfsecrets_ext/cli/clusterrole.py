@@ -21,7 +21,7 @@ Nothing is applied, and no cluster is asked.
 
 _EPILOG = """\
 examples:
-  jupyter kfsecrets clusterrole | kubectl apply --server-side -f -
+  jupyter kfsecrets clusterrole | kubectl auth reconcile -f -
   jupyter kfsecrets clusterrole tenants plan verify --name kfsecrets-auditor
   kubectl create clusterrolebinding kfsecrets-admin --clusterrole=kfsecrets-admin --user=you
 

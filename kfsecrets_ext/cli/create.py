@@ -219,6 +219,9 @@ def _check_usage(words: Words, flags: dict[str, _Groups]) -> None:
         raise BadUsage(f"--{others[0]} goes with no other source of values")
     if not others:
         check_sources(words, kind)
+        encoded = kind == "docker-registry" and not words.texts("from-file")
+        if encoded and any(one.startswith("secret.data") for one in words.texts("template")):
+            raise BadUsage("--template fills in no secret.data here: its values are encoded")
     if words.switch("no-poddefault"):
         for name in ("desc", "mount-path", "item", "required", "existing"):
             if name in words.given:

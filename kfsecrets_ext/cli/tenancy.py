@@ -126,8 +126,17 @@ def _named(words: Words, cluster: Cluster) -> list[Tenant] | None:
 
 def _from_file(place: str) -> tuple[str, ...]:
     from kfsecrets_ext.admin import read_names
+    from kfsecrets_ext.values import SecretBytes
+
+    from .flags import BadUsage
 
     if place == "-":
-        return read_names(sys.stdin.read())
-    with open(place, encoding="utf-8") as file:
-        return read_names(file.read())
+        content = SecretBytes(sys.stdin.buffer.read())
+    else:
+        with open(place, "rb") as file:
+            content = SecretBytes(file.read())
+    try:
+        return read_names(content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        pass  # what is raised in here would carry the content along
+    raise BadUsage("--tenants-from is a file of names, and this one is not UTF-8")

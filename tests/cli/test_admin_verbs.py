@@ -7,6 +7,8 @@ for values.
 from __future__ import annotations
 
 import base64
+import contextlib
+import fcntl
 import json
 import os
 import pty
@@ -14,6 +16,7 @@ import select
 import signal
 import subprocess
 import sysconfig
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -555,6 +558,28 @@ def test_a_canary_that_fails_stops_the_rotation(home: Home) -> None:
     assert home.value("one", "foo", home.tenants[1]) == CANARY
 
 
+def test_tenants_come_from_a_file_of_names_of_any_editor(home: Home) -> None:
+    file = home.files / "tenants.txt"
+    file.write_bytes("\r\n".join([*home.tenants, ""]).encode("utf-8-sig"))
+    words = ("create", "generic", "s", "--from-file=foo=-", "--tenants-from", "tenants.txt")
+    assert home.run(*words, stdin=CANARY).returncode == 0
+    assert [home.value("s", "foo", one) for one in home.tenants] == [CANARY, CANARY]
+    file.write_bytes(b"\xff\xfe" + CANARY.encode())
+    done = home.run("delete", "s", "--tenants-from", "tenants.txt")
+    assert done.returncode == 2
+    assert "this one is not UTF-8" in done.stderr
+    assert home.value("s", "foo") == CANARY
+
+
+def test_no_placeholder_is_looked_for_in_what_is_encoded(home: Home) -> None:
+    docker = ("--docker-username={owner}", "--docker-password-stdin")
+    words = ("create", "docker-registry", "d", "-n", home.first, *docker)
+    done = home.run(*words, "--template", "secret.data", stdin=CANARY)
+    assert done.returncode == 2
+    assert "its values are encoded" in done.stderr
+    assert not home.state()
+
+
 def test_no_file_of_the_users_holds_a_value(home: Home) -> None:
     done = home.run("create", "generic", "s", "-n", home.first, "--from-file=foo=-", stdin=CANARY)
     assert done.returncode == 0
@@ -585,28 +610,41 @@ def test_help_has_examples_and_recommends_what_keeps_values_out(verb: str, tmp_p
         assert "--from-literal" not in line
 
 
+def has_open(process: int, file: Path) -> bool:
+    descriptors = Path(f"/proc/{process}/fd")
+    with contextlib.suppress(FileNotFoundError):  # one that was closed meanwhile
+        return any(one.readlink() == file for one in descriptors.iterdir())
+    return False
+
+
 def test_interrupted_it_ends_in_order_and_a_second_run_finishes(tmp_path: Path) -> None:
     home = InDirectory(tmp_path, [f"tenant-{number:03}" for number in range(150)])
     grants(home, "one")
-    running = subprocess.Popen(
-        [JUPYTER, "kfsecrets", "apply", "-f", "grants.yaml", "--report", "report.json"],
-        env=home.env,
-        cwd=home.files,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not home.state():
-        assert running.poll() is None
-    running.send_signal(signal.SIGINT)
+    writes = Path(home.cluster.server, ".writes").resolve()
+    with writes.open("a") as held:
+        # none of its writes gets further than this before it is told
+        fcntl.flock(held, fcntl.LOCK_EX)
+        running = subprocess.Popen(
+            [JUPYTER, "kfsecrets", "apply", "-f", "grants.yaml", "--report", "report.json"],
+            env=home.env,
+            cwd=home.files,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not has_open(running.pid, writes):
+            assert running.poll() is None
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        time.sleep(1)
     out, err = running.communicate()
     assert "Traceback" not in out + err
     assert running.returncode == 130
     assert "the same command goes on" in err
     report = json.loads((home.files / "report.json").read_text())
     assert report["interrupted"] is True
-    done = len(home.state())
-    assert done < 300
+    # what was under way was ended
+    assert 0 < len(home.state()) < 300
     assert home.run("apply", "-f", "grants.yaml", "--resume", "report.json").returncode == 0
     assert len(home.state()) == 300
     assert {home.value("one", "foo", tenant) for tenant in home.tenants} == {CANARY}
