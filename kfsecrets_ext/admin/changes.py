@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from .compare import Field
 from .tenants import Tenant
 from .wanted import Book
 
-__all__ = ["Action", "Change", "Plan"]
+__all__ = ["Action", "Change", "Plan", "keep_needed"]
 
 Action = Literal[
     "create",
@@ -91,6 +91,30 @@ class Change:
             "findings": [{**one.to_json(), "namespace": self.tenant} for one in self.findings],
             "note": self.note,
         }
+
+
+def keep_needed(changes: Iterable[Change], *, readable: bool) -> Iterator[Change]:
+    """Keep the Secrets that PodDefaults go on asking for: notebooks would wait for them.
+
+    Parameters
+    ----------
+    changes : iterable of Change
+        What goes of one tenant, the PodDefaults first.
+    readable : bool
+        Whether its PodDefaults may be listed.
+    """
+    needed = set()
+    for one in changes:
+        note = ""
+        if one.kind == "PodDefault":
+            if one.action == "forbidden":
+                needed.add(one.grant)
+        elif one.grant in needed:
+            note = "its PodDefault may not be deleted."
+        elif not readable:
+            note = "whether it is still asked for is not known: PodDefaults may not be read here."
+        blocked = bool(note) and one.action == "delete"
+        yield replace(one, action="forbidden", note=note) if blocked else one
 
 
 @dataclass(frozen=True)

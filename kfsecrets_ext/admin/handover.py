@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
+from kfsecrets_ext.cluster.matching import requirements
 from kfsecrets_ext.errors import InvalidName, SecretError
 from kfsecrets_ext.poddefaults import PROFILE_LABEL
+from kfsecrets_ext.poddefaults.selectors import Requirement, Unreadable
 
 from .from_secret import FromSecret
 from .grant import Grant
@@ -149,7 +151,7 @@ def handover(
         kind,
         source_namespace,
         selector,
-        tuple(_requirements(selector)),
+        _requirements(selector),
         legacy,
     )
     manifests, covers = write(about)
@@ -157,15 +159,6 @@ def handover(
 
 
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
-
-
-@dataclass(frozen=True)
-class _Requirement:
-    """What a selector asks of one label."""
-
-    key: str
-    operator: str
-    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -177,7 +170,7 @@ class _About:
     type: str | None
     source: str
     selector: str
-    requirements: tuple[_Requirement, ...]
+    requirements: tuple[Requirement, ...]
     legacy: bool
 
     @property
@@ -216,7 +209,7 @@ def _secret(grant: Grant) -> tuple[str, str | None]:
         return secret, None
     if isinstance(secret, FromSecret):
         return secret.as_name or grant.name, secret.type
-    return secret.name, secret.type
+    return secret.name, secret.type or "Opaque"
 
 
 # ── the header ───────────────────────────────────────────────────────────────
@@ -294,6 +287,11 @@ def _kyverno(about: _About) -> _Written:
         return [role, policy], [
             "A Kyverno to come: the CRD of 1.19 calls ClusterPolicy deprecated.",
             "A Secret or PodDefault of that name which a tenant already has is overwritten.",
+            (
+                "An old Kyverno, which does not label what it makes with generate.kyverno.io/"
+                "policy-name: its copies carry our label, and our delete and prune would take "
+                "them for ours."
+            ),
             *common,
         ]
     return [role, policy], [
@@ -355,7 +353,7 @@ def _generating_policy(about: _About) -> dict[str, Any]:
     }
 
 
-def _expression(asked: _Requirement) -> str:
+def _expression(asked: Requirement) -> str:
     """Write in CEL what a selector asks of one label of the namespace."""
     labels = "object.metadata.labels"
     there = f"has({labels}) && '{asked.key}' in {labels}"
@@ -363,7 +361,8 @@ def _expression(asked: _Requirement) -> str:
         return f"({there})"
     if asked.operator == "DoesNotExist":
         return f"!({there})"
-    values = ", ".join(f"'{value}'" for value in asked.values)
+    # the characters of labels need no quoting in CEL or in an annotation
+    values = ", ".join(f"'{value}'" for value in sorted(asked.values))
     among = f"({there} && {labels}['{asked.key}'] in [{values}])"
     return among if asked.operator == "In" else f"!{among}"
 
@@ -568,64 +567,28 @@ _WRITERS: Mapping[str, Callable[[_About], _Written]] = MappingProxyType(
 
 # ── selectors ────────────────────────────────────────────────────────────────
 
-# labels.Parse, kubectl's -l
-_REQUIREMENT = re.compile(
-    r"""\s*(?:
-        (?P<key>[^\s=!,()]+)\s*(?P<sign>==?|!=)\s*(?P<value>[^\s=!,()]*)
-      | (?P<of>[^\s=!,()]+)\s+(?P<set>in|notin)\s*\((?P<values>[^()]*)\)
-      | (?P<not>!?)\s*(?P<alone>[^\s=!,()]+)
-    )\s*(?:,|$)""",
-    re.VERBOSE,
-)
-_KEY = re.compile(
-    r"(?:(?=[^/]{1,253}/)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*/)?"
-    r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-)
-_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
-
-def _requirements(selector: str) -> Iterable[_Requirement]:
-    place = 0
-    while place < len(selector):
-        match = _REQUIREMENT.match(selector, place)
-        if match is None or (match.end() == len(selector) and selector.endswith(",")):
-            break
-        yield _checked(selector, _requirement(match))
-        place = match.end()
-    if place < len(selector) or not selector.strip():
-        raise InvalidName("selector", selector, reason="write it as kubectl takes it: a=b,c in (d)")
-
-
-def _requirement(match: re.Match[str]) -> _Requirement:
-    if match["key"] is not None:
-        operator = "NotIn" if match["sign"] == "!=" else "In"
-        return _Requirement(match["key"], operator, (match["value"],))
-    if match["of"] is not None:
-        values = tuple(value.strip() for value in match["values"].split(","))
-        return _Requirement(match["of"], "In" if match["set"] == "in" else "NotIn", values)
-    return _Requirement(match["alone"], "DoesNotExist" if match["not"] else "Exists")
-
-
-def _checked(selector: str, asked: _Requirement) -> _Requirement:
-    # the characters of labels need no quoting in CEL or in an annotation
-    if not _KEY.fullmatch(asked.key):
-        raise InvalidName("selector", selector, reason=f"{asked.key!r} cannot be a label")
-    for value in asked.values:
-        if not _VALUE.fullmatch(value):
-            raise InvalidName("selector", selector, reason=f"{value!r} cannot be a label's value")
+def _requirements(selector: str) -> tuple[Requirement, ...]:
+    fault = ""
+    try:
+        asked = requirements(selector)
+    except Unreadable as error:
+        fault = error.fault
+    if fault or not asked:
+        raise InvalidName("selector", selector, reason=fault or "it would take every namespace")
     return asked
 
 
-def _label_selector(requirements: Iterable[_Requirement]) -> dict[str, Any]:
+def _label_selector(asked_for: Iterable[Requirement]) -> dict[str, Any]:
     labels: dict[str, str] = {}
     expressions: list[dict[str, Any]] = []
-    for asked in requirements:
+    for asked in asked_for:
         if asked.operator == "In" and len(asked.values) == 1 and asked.key not in labels:
-            labels[asked.key] = asked.values[0]
+            (labels[asked.key],) = asked.values
             continue
         one: dict[str, Any] = {"key": asked.key, "operator": asked.operator}
         if asked.values:
-            one["values"] = list(asked.values)
+            one["values"] = sorted(asked.values)
         expressions.append(one)
     made: dict[str, Any] = {}
     if labels:

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from kfsecrets_ext.cluster import LAST_APPLIED, PODDEFAULT, SECRET, Cluster, Kind
 from kfsecrets_ext.errors import ClusterError, InvalidName
-from kfsecrets_ext.poddefaults import MANAGED_BY, Finding
+from kfsecrets_ext.poddefaults import Finding
 
-from .changes import Action, Change, Plan
+from .changes import Action, Change, Plan, keep_needed
 from .compare import (
+    OURS,
     Field,
     controller,
     is_ours,
@@ -234,7 +235,7 @@ class _Planner:
             yield number, self._book.wanted(number, self._homes[tenant])
 
     def _our_secrets(self) -> None:
-        for secret in self._standing.objects(SECRET, labels="=".join(MANAGED_BY)):
+        for secret in self._standing.objects(SECRET, labels=OURS):
             metadata = secret["metadata"]
             tenant, name = metadata["namespace"], metadata["name"]
             found = self._found.setdefault(tenant, _Found())
@@ -311,9 +312,11 @@ class _Planner:
         """Say what becomes of an object that is ours and not wanted."""
         tenant, name = metadata["namespace"], metadata["name"]
         grant = (metadata.get("labels") or {}).get(GRANT_LABEL)
-        granted = {self._book.grant(number).name for number in self._book.numbers(tenant)}
+        granted = {wanted.grant: wanted for _, wanted in self._wants(tenant)}
         if grant is None or (grant not in granted and not self._prune):
             return None
+        if grant in granted and granted[grant].unfit is not None:
+            return None  # which one would be wanted is not known
         goes = self._tidy if grant in granted else self._prune
         action: Action = "delete" if goes else "keep"
         note = "" if goes else "an older one; --prune deletes it once no pod uses it."
@@ -534,10 +537,9 @@ class _Planner:
                     for one in (secret, poddefault)
                 ):
                     failed.add(want.grant)
-            for one in found.old_poddefaults:
-                yield self._allowed(one)
-            for one in found.old_secrets:
-                yield self._allowed(_kept(one, used, failed))
+            old = (*found.old_poddefaults, *(_kept(one, used, failed) for one in found.old_secrets))
+            readable = (PODDEFAULT, tenant) not in self._standing.unreadable
+            yield from keep_needed(map(self._allowed, old), readable=readable)
 
     def _secret(self, tenant: str, number: int, want: Wanted, found: _Found) -> Change | None:
         change = found.secrets.get(number)

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from kfsecrets_ext.cluster import PODDEFAULT, SECRET, Cluster
+from kfsecrets_ext.cluster import PODDEFAULT, SECRET, Cluster, Kind
 from kfsecrets_ext.errors import ClusterError
-from kfsecrets_ext.poddefaults import MANAGED_BY
 
-from .changes import Change, Plan
-from .compare import others_keys
+from .changes import Change, Plan, keep_needed
+from .compare import OURS, others_keys
 from .grant import GRANT_LABEL
-from .rights import rights
+from .parallel import in_order
+from .rights import Rights, rights
 from .standing import Standing
 from .tenants import Tenant
-from .uses import uses
+from .uses import Use, uses
 
 __all__ = ["remove"]
 
@@ -35,8 +35,9 @@ def remove(cluster: Cluster, names: Iterable[str], tenants: Sequence[Tenant] | N
     Returns
     -------
     Plan
-        ``"delete"`` and ``"forbidden"`` alone; nothing for a name that is nowhere. A note says
-        which pods still use a Secret, and which keys of others go with it.
+        ``"delete"`` and ``"forbidden"`` alone, the latter too for a Secret whose PodDefault has
+        to stay; nothing for a name that is nowhere. A note says which pods still use a Secret,
+        and which keys of others go with it.
 
     Raises
     ------
@@ -52,7 +53,7 @@ def remove(cluster: Cluster, names: Iterable[str], tenants: Sequence[Tenant] | N
         ("Secret", SECRET),
     )
     for kind, listed in kinds:
-        for one in standing.objects(listed, labels="=".join(MANAGED_BY), metadata_only=True):
+        for one in standing.objects(listed, labels=OURS, metadata_only=True):
             metadata = one["metadata"]
             grant = _grant(metadata, wanted)
             if grant is not None:
@@ -69,15 +70,11 @@ def remove(cluster: Cluster, names: Iterable[str], tenants: Sequence[Tenant] | N
     found = sorted(rows)
     may = rights(cluster, found) if found else {}
     used = _used(cluster, rows)
-    changes = []
+    changes: list[Change] = []
     for tenant in found:
-        for change in rows[tenant]:
-            if not may[tenant][SECRET if change.kind == "Secret" else PODDEFAULT].delete:
-                note = f"{cluster.who} may not delete it."
-                changes.append(replace(change, action="forbidden", note=note))
-            else:
-                note = used.get((tenant, change.name), "") if change.kind == "Secret" else ""
-                changes.append(replace(change, note=f"{note} {change.note}".strip()))
+        allowed = (_allowed(one, may[tenant], used, cluster.who) for one in rows[tenant])
+        readable = (PODDEFAULT, tenant) not in standing.unreadable
+        changes.extend(keep_needed(allowed, readable=readable))
     return Plan(
         tuple(changes),
         tuple(homes.get(name) or Tenant(name) for name in sorted({*homes, *found})),
@@ -86,6 +83,19 @@ def remove(cluster: Cluster, names: Iterable[str], tenants: Sequence[Tenant] | N
         cluster.context,
         cluster.who,
     )
+
+
+def _allowed(
+    change: Change,
+    may: Mapping[Kind, Rights],
+    used: Mapping[tuple[str, str], str],
+    who: str,
+) -> Change:
+    kind = SECRET if change.kind == "Secret" else PODDEFAULT
+    if not may[kind].delete:
+        return replace(change, action="forbidden", note=f"{who} may not delete it.")
+    note = used.get((change.tenant, change.name), "") if kind == SECRET else ""
+    return replace(change, note=f"{note} {change.note}".strip())
 
 
 def _lost(secret: Mapping[str, Any]) -> str:
@@ -101,13 +111,29 @@ def _grant(metadata: Mapping[str, Any], wanted: frozenset[str]) -> str | None:
 
 
 def _used(cluster: Cluster, rows: Mapping[str, Sequence[Change]]) -> dict[tuple[str, str], str]:
-    names = {one.name for changes in rows.values() for one in changes if one.kind == "Secret"}
-    if not names:
-        return {}
+    """Say which pods still use the Secrets, or that it is not known."""
+    names = {
+        tenant: frozenset(one.name for one in changes if one.kind == "Secret")
+        for tenant, changes in rows.items()
+    }
+    names = {tenant: some for tenant, some in names.items() if some}
     try:
-        found = uses(cluster, rows, names)
+        return _named(uses(cluster, names, frozenset().union(*names.values())))
     except ClusterError:
-        return {}
+        pass  # of some tenants it may be known all the same
+
+    def ask(tenant: str) -> dict[tuple[str, str], str]:
+        try:
+            return _named(uses(cluster, [tenant], names[tenant]))
+        except ClusterError:
+            why = "whether a pod uses it is not known: pods may not be read here."
+            return {(tenant, name): why for name in names[tenant]}
+
+    answers = in_order(ask, sorted(names), workers=cluster.workers)
+    return {place: note for answer in answers for place, note in answer.items()}
+
+
+def _named(found: Iterable[Use]) -> dict[tuple[str, str], str]:
     pods: dict[tuple[str, str], list[str]] = {}
     for use in found:
         there = pods.setdefault((use.tenant, use.secret), [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -14,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from kfsecrets_ext.errors import SecretError
 
-__all__ = ["NotAReport", "Outcome", "Report", "Row"]
+__all__ = ["NotAReport", "Outcome", "Report", "Row", "check_place"]
 
 Outcome = Literal["done", "unchanged", "skipped", "conflict", "forbidden", "failed", "not-started"]
 
@@ -152,14 +153,16 @@ class Report:
         return report
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the report to a file, which is whole or not there."""
-        target = Path(path)
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        """Write the report to a file, which is whole or not there; to a pipe as it is."""
+        text = json.dumps(self.to_json(), indent=1) + "\n"
+        if _is_no_file(path):
+            Path(path).write_text(text, encoding="utf-8")
+            return
+        descriptor, name = _beside(path)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(self.to_json(), file, indent=1)
-                file.write("\n")
-            os.replace(name, target)
+                file.write(text)
+            os.replace(name, os.path.realpath(path))
         except BaseException:
             os.unlink(name)
             raise
@@ -176,6 +179,38 @@ class Report:
         with contextlib.suppress(ValueError):
             given = json.loads(Path(path).read_text(encoding="utf-8"))
         return cls.from_json(given if isinstance(given, dict) else {})
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Look whether a report can be saved there, before there is one.
+
+    Raises
+    ------
+    OSError
+    """
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not _is_no_file(path):
+        descriptor, name = _beside(path)
+        os.close(descriptor)
+        os.unlink(name)
+    elif not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+
+
+def _is_no_file(path: str | os.PathLike[str]) -> bool:
+    """Say whether a pipe or a device is there, which must not be replaced."""
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
+def _beside(path: str | os.PathLike[str]) -> tuple[int, str]:
+    """Open a file that can take the place of the one to which a path leads."""
+    target = Path(os.path.realpath(path))
+    try:
+        return tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        error.filename = os.fspath(path)
+        raise
 
 
 _FINE = ("done", "unchanged")

@@ -8,10 +8,10 @@ from typing import Any
 
 from kfsecrets_ext.cluster import PODDEFAULT, SECRET, Cluster
 from kfsecrets_ext.errors import Forbidden, InvalidName, SecretError
-from kfsecrets_ext.poddefaults import MANAGED_BY, volume_name
+from kfsecrets_ext.poddefaults import volume_name
 
 from .changes import Plan
-from .compare import is_ours
+from .compare import OURS, is_ours
 from .from_secret import FromSecret
 from .grant import BASE_NAME, Grant
 from .parallel import in_order
@@ -186,9 +186,7 @@ def _as_granted(
     standing = Standing(cluster, sorted(homes), everywhere=tenants is None)
     found = {
         one["metadata"]["namespace"]: one
-        for one in standing.objects(
-            PODDEFAULT, labels="=".join(MANAGED_BY), fields=f"metadata.name={name}"
-        )
+        for one in standing.objects(PODDEFAULT, labels=OURS, fields=f"metadata.name={name}")
     }
     missing = sorted(set(homes) - set(found))
     if missing or not found:

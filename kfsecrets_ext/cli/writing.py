@@ -118,12 +118,13 @@ def carry_out(
     report = _apply(words, cluster, plan, dry_run=mode == "server")
     if for_people:
         _print_rows(report)
+    saved = _save(words, report)
     if report.interrupted:
         sys.stderr.write(
             f"Interrupted: {len(report.tenants_left)} tenants are left; the same command goes on.\n"
         )
         return Outcome(plan, report, _INTERRUPTED)
-    return Outcome(plan, report, _status(plan, report))
+    return Outcome(plan, report, _status(plan, report) if saved else 1)
 
 
 def show_plan(plan: Plan, *, stream: Any) -> None:
@@ -163,16 +164,32 @@ def print_names(plan: Plan) -> None:
 
 def _apply(words: Words, cluster: Cluster, plan: Plan, *, dry_run: bool) -> Report:
     from kfsecrets_ext.admin import Report, apply
+    from kfsecrets_ext.admin.report import check_place
 
     from .progress import ProgressLine
 
-    resumed, saved = words.text("resume"), words.text("report")
+    resumed, place = words.text("resume"), words.text("report")
     resume = None if resumed is None else Report.load(str(resumed))
+    if place is not None:
+        check_place(str(place))
     with ProgressLine("checking" if dry_run else "applying") as line:
-        report = apply(cluster, plan, dry_run=dry_run, progress=line, resume=resume)
-    if saved is not None:
-        report.save(str(saved))
-    return report
+        return apply(cluster, plan, dry_run=dry_run, progress=line, resume=resume)
+
+
+def _save(words: Words, report: Report) -> bool:
+    """Save the report where it is asked for; what was done has to be told though it fails."""
+    from .text import line
+
+    place = words.text("report")
+    if place is None:
+        return True
+    try:
+        report.save(str(place))
+    except OSError as error:
+        why = error.strerror or "it cannot be written"
+        sys.stderr.write(line(f"the report is not saved: {place}: {why}.") + "\n")
+        return False
+    return True
 
 
 def _status(plan: Plan, report: Report | None) -> int:

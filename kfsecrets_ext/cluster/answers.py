@@ -16,7 +16,7 @@ from kfsecrets_ext.errors import ClusterError, Conflict, Forbidden, Rejected, Un
 
 from .kinds import Kind
 
-__all__ = ["Request", "is_final", "refusal", "status_of"]
+__all__ = ["Request", "is_final", "is_of_another_kind", "refusal", "status_of"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,12 @@ def refusal(
     if code == 404:
         return ClusterError(_not_found(status, request, server), reason="NotFound")
     if code == 409:
+        if is_of_another_kind(status, request.kind.plural):
+            return Unreachable(
+                f"the API server was too busy to {request.verb} {request.what} {where}: run it "
+                "again.",
+                reason=reason,
+            )
         return _conflict(status, reason, request, where)
     if code in (400, 422) or (code == 500 and is_final(status)):
         causes = list(filter(None, map(_field, _causes(status)))) or _PATH.findall(message)
@@ -121,6 +127,29 @@ def is_final(status: Mapping[str, Any]) -> bool:
     It calls so what it cannot make an object of, and a webhook that does not answer.
     """
     return bool(_FINAL.search(str(status.get("message") or "")))
+
+
+def is_of_another_kind(status: Mapping[str, Any], place: str) -> bool:
+    """Say whether a conflict (409) is about an object of another kind than was asked for.
+
+    So it is where others use up a quota at the same time: admission gives up after three attempts,
+    and nobody touched what was asked for.
+
+    Parameters
+    ----------
+    status : mapping
+        As `status_of` gives it.
+    place : str
+        The plural of the kind that was asked for, or a path with it.
+    """
+    details = status.get("details")
+    kind = details.get("kind") if isinstance(details, Mapping) else None
+    # a precondition (rest.BeforeDelete) names the kind, all others the plural
+    return (
+        status.get("reason") == "Conflict"
+        and isinstance(kind, str)
+        and kind.lower() not in place.lower()
+    )
 
 
 # apiserver: handlers/fieldmanager, and webhook.ErrCallingWebhook

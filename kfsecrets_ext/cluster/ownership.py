@@ -115,8 +115,10 @@ def applied(
     after = {**{owner: owned for owner, owned in others.items() if owned}, ours: wanted}
     changed = current is None or after != before or _without_owners(obj) != _without_owners(current)
     if changed:
+        # fieldmanager: the time is that of who acts, of the others it stays
+        times = {**_times(current), ours: time}
         metadata["managedFields"] = [
-            _entry(*owner, obj, owned, time) for owner, owned in after.items()
+            _entry(*owner, obj, owned, times.get(owner, time)) for owner, owned in after.items()
         ]
     return Applied(obj, () if force else tuple(clashes), changed)
 
@@ -155,6 +157,15 @@ def _owners(obj: Mapping[str, Any]) -> dict[tuple[str, str], frozenset[Path]]:
             _listed(entry.get("fieldsV1") or {}, ())
         )
         for entry in managed
+    }
+
+
+def _times(obj: Mapping[str, Any] | None) -> dict[tuple[str, str], str]:
+    managed = ((obj or {}).get("metadata") or {}).get("managedFields") or ()
+    return {
+        (str(entry.get("manager")), str(entry.get("operation"))): entry["time"]
+        for entry in managed
+        if entry.get("time")
     }
 
 

@@ -68,6 +68,8 @@ def delay(attempt: int, asked: str | None) -> float:
         The answer's ``Retry-After``.
     """
     jitter = random.random()  # noqa: S311  # no secret
-    if asked is not None and asked.isdecimal():
-        return min(int(asked), 60) * (1 + 0.2 * jitter)
-    return float(min(_LONGEST, _FIRST * 2**attempt) * (0.5 + jitter / 2))
+    own: float = min(_LONGEST, _FIRST * 2 ** min(attempt, 10)) * (0.5 + jitter / 2)
+    if asked is None or not asked.isdecimal():
+        return own
+    # who asks for no time at all would be asked without end
+    return min(int(asked), 60) * (1 + 0.2 * jitter) or max(_FIRST, own)

@@ -22,7 +22,7 @@ from urllib3 import exceptions
 from kfsecrets_ext.errors import ClusterError
 from kfsecrets_ext.values import SecretBytes
 
-from .answers import is_final, status_of
+from .answers import is_final, is_of_another_kind, status_of
 from .pace import Pace, delay
 from .session import Session, Target
 
@@ -165,6 +165,8 @@ class Transport:
             elif fault is not None and not fault.sent:
                 # An address that never answered is not worth waiting for.
                 again = self._answered and not fault.hopeless and attempt < _TRIES
+            elif status == 409:
+                again = attempt < _TRIES and is_of_another_kind(status_of(answer.body), path)
             else:
                 again = failed and repeat and attempt < _TRIES
                 again = again and not (status == 500 and is_final(status_of(answer.body)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -95,6 +96,12 @@ def test_a_reflector_that_knows_no_selector_copies_to_no_namespace() -> None:
         assert annotations[f"{prefix}{what}-namespaces-selector"] == PROFILES
 
 
+def test_a_kyverno_whose_copies_would_be_taken_for_ours_is_named() -> None:
+    assert "take them for ours" in handover(a_grant(), to="kyverno", legacy=True).header
+    # a GeneratingPolicy marks what it makes as Kyverno's
+    assert "take them for ours" not in handover(a_grant(), to="kyverno").header
+
+
 def test_copies_of_the_replicator_are_not_marked_as_ours() -> None:
     (secret,) = handover(a_grant(), to="replicator").manifests
     assert secret["metadata"]["annotations"]["replicator.v1.mittwald.de/strip-labels"] == "true"
@@ -112,6 +119,11 @@ def test_the_type_is_kept_where_the_secret_is_known_and_named_where_not() -> Non
     assert "template" not in target(unknown)
     assert "Opaque" in unknown.header
     assert "Opaque" not in known.header
+    plain = handover(Grant("db", generic("db", from_literal("a=b"))), to="external-secrets")
+    assert target(plain)["template"] == {"type": "Opaque"}
+    assert "not known" not in plain.header
+    source = handover(Grant("db", FromSecret("vault", "pg-7")), to="external-secrets")
+    assert "template" not in target(source)
 
 
 OBSTACLES = [
@@ -164,6 +176,10 @@ def test_only_kyverno_has_a_legacy_form() -> None:
         "a=b'",
         "x/y/z",
         "!a=b",
+        "a,",
+        "a>1",
+        ",a",
+        "a,,b",
     ],
 )
 def test_a_selector_that_is_none_is_refused(selector: str) -> None:
@@ -211,7 +227,13 @@ def source(api_server: ApiServer) -> str:
         assert answer.status in (201, 409), answer.body.get("message")
         name = definition["metadata"]["name"]
         while not _established(api_server.call("GET", f"{path}/{name}").body):
-            pass
+            time.sleep(0.02)
+        # what serves its objects learns of it a little later
+        group, plural = definition["spec"]["group"], definition["spec"]["names"]["plural"]
+        for version in definition["spec"]["versions"]:
+            objects = f"/apis/{group}/{version['name']}/{plural}"
+            while version["served"] and api_server.call("GET", objects).status != 200:
+                time.sleep(0.02)
     name = f"source-{os.getpid()}"
     api_server.create("/api/v1/namespaces", {"metadata": {"name": name}})
     return name
@@ -372,6 +394,9 @@ def test_the_reader_of_external_secrets_reads_the_one_secret(
     def may(method: str, path: str, body: Json | None = None) -> int:
         return api_server.call(method, path, body, user=user, groups=groups).status
 
+    # the API server learns of a binding a little later
+    while may("GET", f"{secrets}/one") == 403:
+        time.sleep(0.02)
     assert may("GET", f"{secrets}/one") == 200
     assert may("GET", f"{secrets}/other") == 403
     assert may("GET", secrets) == 403

@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from admin.barred import Barred
+from admin.copies import copied
 from rig.homes import Home, coded, data, poddefault, secret
 
 from kfsecrets_ext.admin import (
@@ -455,6 +457,60 @@ def test_prune_deletes_what_is_ours_and_not_granted_and_nothing_else(
         *((tenants[0].name, name) for name in ("test-secret", "theirs", "by-hand")),
         *((tenants[1].name, name) for name in ("test-secret", "old")),
     }
+
+
+@pytest.mark.parametrize(
+    ("denied", "note"),
+    [
+        (["delete poddefaults"], "its PodDefault may not be deleted."),
+        (["list poddefaults"], "PodDefaults may not be read here"),
+    ],
+)
+def test_prune_keeps_a_secret_that_a_poddefault_may_go_on_asking_for(
+    cluster: Cluster, root: Cluster, make_tenants: Make, denied: list[str], note: str
+) -> None:
+    tenants = make_tenants(1)
+    apply(cluster, plan(cluster, [grant(), grant("old")], tenants))
+    before = stored(root, tenants)
+    barred: Any = Barred(cluster, *denied)
+    found = plan(barred, [grant()], tenants, prune=True)
+    kept = row(found, "Secret", "old")
+    assert kept.action == "forbidden"
+    assert note in kept.note
+    assert not any(one.action == "delete" for one in found)
+    apply(cluster, found)
+    assert stored(root, tenants) == before
+
+
+def test_copies_of_kyverno_are_foreign_though_they_keep_our_labels(
+    cluster: Cluster, root: Cluster, make_tenants: Make
+) -> None:
+    source, tenant = make_tenants(2)
+    apply(cluster, plan(cluster, [grant()], [source]))
+    copied(root, source, tenant)
+    before = stored(root, [tenant])
+    for adopt in (False, True):
+        found = plan(cluster, [grant()], [tenant], adopt=adopt)
+        assert [one.action for one in found] == ["foreign", "foreign"]
+        assert "Kyverno's policy kfsecrets-test-secret keeps one in step" in next(iter(found)).note
+    assert len(plan(cluster, [], [tenant], prune=True)) == 0
+    assert stored(root, [tenant]) == before
+
+
+def test_a_grant_that_cannot_be_written_is_not_told_as_an_older_one(
+    cluster: Cluster, root: Cluster, make_tenants: Make
+) -> None:
+    tenants = make_tenants(1)
+    apply(cluster, plan(cluster, [grant()], tenants))
+    before = stored(root, tenants)
+    for prune in (False, True):
+        found = plan(cluster, [replace(grant(), mount_path="relative")], tenants, prune=prune)
+        assert rows(found) == [
+            ("Secret", "test-secret", "invalid"),
+            ("PodDefault", "test-secret", "invalid"),
+        ]
+        apply(cluster, found)
+        assert stored(root, tenants) == before
 
 
 def test_prune_everywhere_reaches_tenants_that_are_no_longer_chosen(

@@ -74,6 +74,20 @@ def test_the_path_of_a_set_ends_before_its_value() -> None:
     assert says_no_value(error)
 
 
+def test_a_conflict_about_another_kind_is_a_server_that_is_busy() -> None:
+    details = {"name": "quota", "kind": "resourcequotas"}
+    error = refused(409, reason="Conflict", details=details)
+    assert type(error) is Unreachable
+    assert "busy" in str(error)
+    assert "'test'" in str(error)
+    for kind in ("secrets", "Secret"):  # rest.BeforeDelete names the kind itself
+        error = refused(409, reason="Conflict", details={"name": "test", "kind": kind})
+        assert type(error) is Conflict
+    # what applies and clashes has no kind
+    assert type(refused(409, reason="Conflict", details={"causes": []})) is Conflict
+    assert type(refused(409, reason="AlreadyExists", details=details)) is Conflict
+
+
 @pytest.mark.parametrize("code", [400, 403, 422])
 def test_a_webhook_is_named_and_its_words_are_not_repeated(code: int) -> None:
     message = f'admission webhook "a.example.com" denied the request: env {VALUE}'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -129,6 +130,31 @@ def test_fields_that_a_crd_does_not_know_are_not_kept(cluster: Cluster, tenant: 
         cluster.apply(obj)
     assert caught.value.causes == ("spec.selector.desc",)
     assert "desc" not in cluster.create(obj)["spec"]["selector"]
+
+
+def test_the_time_of_a_manager_is_that_of_its_own_last_write(
+    home: Home, cluster: Cluster, tenant: str
+) -> None:
+    def times() -> dict[str, str]:
+        stored = cluster.get(SECRET, "test", namespace=tenant)
+        return {one["manager"]: one["time"] for one in stored["metadata"]["managedFields"]}
+
+    home.kubectl(secret(tenant, {"a": "theirs", "kept": "theirs"}))
+    first = times()
+    time.sleep(1.1)  # they are in seconds
+    cluster.apply(secret(tenant, {"b": "1"}))
+    second = times()
+    assert second["kubectl"] == first["kubectl"]
+    assert second[FIELD_MANAGER] > first["kubectl"]
+    time.sleep(1.1)
+    # the same fields with another value, and one that is taken from the other
+    cluster.apply(secret(tenant, {"a": "ours", "b": "2"}), force=True)
+    third = times()
+    assert third["kubectl"] == first["kubectl"]
+    assert third[FIELD_MANAGER] > second[FIELD_MANAGER]
+    time.sleep(1.1)
+    cluster.apply(secret(tenant, {"a": "ours", "b": "2"}))
+    assert times() == third
 
 
 # ── versions ─────────────────────────────────────────────────────────────────
@@ -405,9 +431,11 @@ def test_labels_and_fields_select(cluster: Cluster, tenant: str) -> None:
         assert "".join(names(listed)) == wanted, fields
     both = cluster.list(SECRET, namespace=tenant, labels="app=x", fields="metadata.name=a")
     assert names(both) == ["a"]
-    for bad in ({"labels": "a b c"}, {"fields": "spec.nothing=1"}):
+    for bad in ("a b c", "app=x,", "app,", ",app", "app,,tier", "app=x y", "-app", "app='x'"):
         with pytest.raises(Rejected):
-            list(cluster.list(SECRET, namespace=tenant, **bad))
+            list(cluster.list(SECRET, namespace=tenant, labels=bad))
+    with pytest.raises(Rejected):
+        list(cluster.list(SECRET, namespace=tenant, fields="spec.nothing=1"))
 
 
 def test_metadata_alone_comes_where_it_is_enough(cluster: Cluster, tenant: str) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from kfsecrets_ext.cluster.pace import Pace, delay
+from kfsecrets_ext.cluster.transport import Transport
 
 
 def test_requests_that_were_refused_together_halve_the_limit_once() -> None:
@@ -68,5 +72,46 @@ def test_the_wait_grows_to_ten_seconds_where_none_is_asked_for(asked: str | None
 
 
 def test_as_long_as_is_asked_for_is_waited_and_a_little_more() -> None:
-    for asked, least in (("0", 0), ("3", 3), ("100000", 60)):
+    for asked, least in (("3", 3), ("100000", 60)):
         assert all(least <= delay(0, asked) <= least * 1.2 for _ in range(50))
+
+
+def test_who_is_asked_to_come_at_once_waits_all_the_same_and_longer_each_time() -> None:
+    for attempt, least in ((0, 0.1), (5, 1.6), (60, 5)):
+        assert all(least <= delay(attempt, "0") <= 10 for _ in range(50))
+
+
+def test_no_number_of_attempts_is_too_large() -> None:
+    assert 5 <= delay(5000, None) <= 10
+    assert 3 <= delay(5000, "3") <= 3.6
+
+
+CHANGED = {"reason": "Conflict", "message": "Operation cannot be fulfilled on …"}
+
+
+def transport(answers: list[tuple[int, dict[str, Any]]]) -> Transport:
+    def urlopen(*_: Any, **__: Any) -> Any:
+        status, body = answers.pop(0)
+        return SimpleNamespace(status=status, data=json.dumps(body).encode(), headers={})
+
+    session: Any = SimpleNamespace(
+        pool=SimpleNamespace(urlopen=urlopen), base="", headers={}, until=float("inf"), server="x"
+    )
+    target: Any = SimpleNamespace(open=lambda: session)
+    return Transport(target, 1)
+
+
+def test_a_quota_that_was_counted_meanwhile_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kfsecrets_ext.cluster.transport.delay", lambda *_: 0.0)
+    path = "/api/v1/namespaces/alice/secrets/test?fieldManager=x"
+    busy = 409, {**CHANGED, "details": {"name": "q", "kind": "resourcequotas"}}
+    answer = transport([busy, busy, (201, {})]).ask("PATCH", path, changes=True)
+    assert (answer.status, answer.uncertain) == (201, False)
+    # one that never ends is given up
+    assert transport([busy] * 20).ask("PATCH", path, changes=True).status == 409
+    # and what somebody else wrote is no such thing; a precondition names the kind in another form
+    for kind in ("secrets", "Secret"):
+        changed = 409, {**CHANGED, "details": {"name": "test", "kind": kind}}
+        assert transport([changed]).ask("PATCH", path, changes=True).status == 409
