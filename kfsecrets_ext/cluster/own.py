@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import queue
 import re
 import socket
 import ssl
@@ -28,6 +29,7 @@ _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _TIMEOUT = 2.0  # s
 _FRESH = 30.0  # s
 _REFUSED = 600.0  # s; permissions do not come and go
+_SILENT = 10.0  # s; at first, and twice as long each time
 _BODY_LIMIT = 4 << 20
 
 # notebook-controller: NB_PREFIX=/notebook/<namespace>/<name>; Workspaces:
@@ -61,14 +63,25 @@ class OwnPod:
         ``"kubernetes"`` or ``"embedded"``.
     note : str or None
         Why ``pod`` is ``None``.
+    may_come : bool
+        Whether asking again later may give it.
     """
 
     pod: Mapping[str, Any] | None
     home: str
     note: str | None = None
+    may_come: bool = False
 
     def __repr__(self) -> str:
         return f"OwnPod(home={self.home!r}, known={self.pod is not None}, note={self.note!r})"
+
+
+_NO_ANSWER = OwnPod(
+    None,
+    "kubernetes",
+    "The Kubernetes API did not answer; what only it knows is missing here.",
+    may_come=True,
+)
 
 
 def identity() -> Identity:
@@ -90,7 +103,8 @@ def identity() -> Identity:
 def own_pod() -> OwnPod:
     """Return this pod's Pod object.
 
-    An answer is kept for half a minute, a refusal for ten. Waits two seconds at most.
+    An answer is kept for half a minute, a refusal for ten. Waits two seconds at most; where
+    nothing answered, it asks again after ten seconds, then ever less often.
 
     Returns
     -------
@@ -99,17 +113,31 @@ def own_pod() -> OwnPod:
     embedded = os.environ.get("KFSECRETS_CLUSTER")
     if embedded:
         return _embedded(embedded)
-    global _answer
+    global _answer, _silence
     with _lock:
         if _answer is None or time.monotonic() >= _answer[0]:
-            answer = _ask()
-            fresh = _FRESH if answer.pod is not None else _REFUSED
+            answer = _ask_in_time()
+            if answer.may_come:
+                fresh, _silence = _silence, min(2 * _silence, _REFUSED)
+            else:
+                fresh, _silence = _FRESH if answer.pod is not None else _REFUSED, _SILENT
             _answer = time.monotonic() + fresh, answer
         return _answer[1]
 
 
 _lock = threading.Lock()
 _answer: tuple[float, OwnPod] | None = None
+_silence = _SILENT
+
+
+def _after_fork() -> None:
+    # Whoever asked is another process's thread.
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _embedded(home: str) -> OwnPod:
@@ -125,6 +153,17 @@ def _account() -> str:
     return os.environ.get("KFSECRETS_SERVICEACCOUNT") or _ACCOUNT
 
 
+def _ask_in_time() -> OwnPod:
+    # A socket's own time limit begins anew with each piece that comes.
+    answers: queue.SimpleQueue[OwnPod] = queue.SimpleQueue()
+    asking = threading.Thread(target=lambda: answers.put(_ask()), name="kfsecrets-api", daemon=True)
+    asking.start()
+    try:
+        return answers.get(timeout=_TIMEOUT)
+    except queue.Empty:
+        return _NO_ANSWER
+
+
 def _ask() -> OwnPod:
     host = os.environ.get("KUBERNETES_SERVICE_HOST")
     account = _account()
@@ -132,9 +171,9 @@ def _ask() -> OwnPod:
     who = identity()
     if not host or not token or not who.namespace or not who.name:
         return OwnPod(None, "kubernetes", None)
-    port = int(os.environ.get("KUBERNETES_SERVICE_PORT_HTTPS") or 443)
     path = f"/api/v1/namespaces/{quote(who.namespace)}/pods/{quote(who.name)}"
     try:
+        port = int(os.environ.get("KUBERNETES_SERVICE_PORT_HTTPS") or 443)
         trust = ssl.create_default_context(cafile=os.path.join(account, "ca.crt"))
         connection = http.client.HTTPSConnection(host, port, timeout=_TIMEOUT, context=trust)
         try:
@@ -145,13 +184,12 @@ def _ask() -> OwnPod:
         finally:
             connection.close()
         if response.status == 200:
-            return OwnPod(json.loads(body), "kubernetes")
+            pod = json.loads(body)
+            return OwnPod(pod, "kubernetes") if isinstance(pod, dict) else _NO_ANSWER
     except (OSError, ValueError, http.client.HTTPException):
-        return OwnPod(
-            None,
-            "kubernetes",
-            "The Kubernetes API did not answer; what only it knows is missing here.",
-        )
+        return _NO_ANSWER
+    if response.status == 429 or response.status >= 500:
+        return _NO_ANSWER
     return OwnPod(
         None,
         "kubernetes",

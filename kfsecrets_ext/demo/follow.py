@@ -19,6 +19,7 @@ from kfsecrets_ext.cluster import SECRET
 from kfsecrets_ext.errors import ClusterError
 
 from .contents import NAMESPACE
+from .kubelet import Refused
 from .pod import DemoPod, find
 
 __all__ = ["follow", "following"]
@@ -37,8 +38,8 @@ def follow(pod: DemoPod, stopped: Callable[[], bool]) -> None:
     cluster = pod.cluster()
     seen: dict[str, str] | None = None
     while not stopped():
-        # The directory may just be made anew, or taken away.
-        with contextlib.suppress(ClusterError, OSError):
+        # The directory may just be made anew, or taken away; what was refused is tried again.
+        with contextlib.suppress(ClusterError, OSError, Refused):
             found = {
                 secret["metadata"]["name"]: secret["metadata"]["resourceVersion"]
                 for secret in cluster.list(SECRET, namespace=NAMESPACE, metadata_only=True)

@@ -6,11 +6,24 @@ standard library alone, so that it works whatever is wrong with the rest.
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from functools import wraps
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-__all__ = ["CLOSED", "announced", "blank", "close", "is_request"]
+__all__ = [
+    "CLOSED",
+    "announced",
+    "blank",
+    "close",
+    "close_log",
+    "is_request",
+    "when_a_kernel_starts",
+]
 
 CLOSED = "[redacted: the guard of kfsecrets_ext failed, so this output is not shown]"
 """What stands for each output of a kernel whose guard failed."""
@@ -22,12 +35,12 @@ def announced(state: str, reason: str | None = None, version: str = "unknown") -
 
 
 def close(reason: str) -> None:
-    """Let no output of any Session of this process pass.
+    """Let no output of any Session of this process pass, nor of the process itself.
 
     Parameters
     ----------
     reason : str
-        One sentence, for the ``kernel_info_reply``.
+        One sentence, for the ``kernel_info_reply`` and the log.
     """
     from jupyter_client.session import Message, Session
 
@@ -76,6 +89,49 @@ def close(reason: str) -> None:
 
     Session.send = closed_send  # type: ignore[method-assign]
     Session.serialize = closed_serialize  # type: ignore[method-assign]
+    when_a_kernel_starts(lambda _: close_log(reason))
+
+
+def close_log(reason: str) -> None:
+    """Lead file descriptors 1 and 2 nowhere: they are the pod's log.
+
+    Parameters
+    ----------
+    reason : str
+        One sentence, the last in the log.
+    """
+    with suppress(OSError):
+        os.write(2, f"kfsecrets_ext: {reason} Nothing more is written here.\n".encode())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(nowhere, number)
+    if nowhere > 2:
+        os.close(nowhere)
+
+
+def when_a_kernel_starts(start: Callable[[Any], None]) -> None:
+    """Call back once, before the application of a kernel reads its configuration.
+
+    Parameters
+    ----------
+    start : callable
+        Is given the application.
+    """
+    from IPython.core.application import BaseIPythonApplication
+
+    initialize = BaseIPythonApplication.initialize
+    started = False
+
+    @wraps(initialize)
+    def guarded(self: Any, argv: Any = None) -> Any:
+        nonlocal started
+        # By name: `python -m ipykernel.kernelapp` has a class of its own.
+        if not started and any(one.__name__ == "IPKernelApp" for one in type(self).__mro__):
+            started = True
+            start(self)
+        return initialize(self, argv)  # type: ignore[no-untyped-call]
+
+    BaseIPythonApplication.initialize = guarded  # type: ignore[method-assign]
 
 
 def is_request(kind: str) -> bool:
@@ -89,7 +145,7 @@ _BARE = frozenset(
     | {"shutdown_reply", "interrupt_reply", "connect_reply"}
     | {"create_subshell_reply", "delete_subshell_reply", "list_subshell_reply"}
 )
-# The kernel's part of a reply; words and numbers.
+# The kernel's part of a reply; numbers, and words of the debugger's.
 _KEPT = ("execution_count", "cursor_start", "cursor_end", "wait", "password")
 _DEBUG = ("type", "seq", "request_seq", "command", "event")
 _STATUS = ("ok", "error", "abort", "aborted")
@@ -118,9 +174,9 @@ def blank(kind: str, content: dict[str, Any], text: str) -> dict[str, Any] | Non
     if kind.startswith("comm_") and not kind.endswith("_reply"):
         return None
     if kind in ("debug_reply", "debug_event"):
-        kept = {key: content[key] for key in _DEBUG if key in content}
+        kept = {key: content[key] for key in _DEBUG if isinstance(content.get(key), (str, int))}
         return {**kept, "success": False, "message": text, "body": {}}
-    kept = {key: content[key] for key in _KEPT if key in content}
+    kept = {key: content[key] for key in _KEPT if isinstance(content.get(key), int)}
     if status is not None:
         kept["status"] = status if status in _STATUS else "error"
     if kind == "stream":

@@ -16,6 +16,8 @@ from typing import Any
 
 from kfsecrets_ext.redaction import FAILED, Redactor, marker
 
+from .texts import joined, may_end_in_a_beginning
+
 __all__ = ["Masker", "is_plain"]
 
 _MIME = re.compile(
@@ -130,20 +132,35 @@ class Masker:
             return result
         if isinstance(node, (list, tuple)):
             return [self._texts_alone(child) for child in node]
-        return self.text(node) if isinstance(node, str) else node
+        return self.text(node) if isinstance(node, str) else _plain(node)
 
     def walk(self, node: Any) -> Any:
-        """Return plain JSON data, masked: texts, keys and numbers at any depth."""
+        """Return plain JSON data, masked: texts, keys and numbers at any depth.
+
+        Raises
+        ------
+        TypeError
+            If there is anything else in it.
+        """
         if isinstance(node, str):
             return self.text(node)
-        if not isinstance(node, (dict, list, tuple, int, float)):
-            return node
         texts = list(_texts(node))
-        if len(texts) > _MANY:
-            whole = "\n".join(texts)
-            if self._redactor.redact(whole) == whole:
-                return node
+        if len(texts) > _MANY and self._hold_nothing(texts):
+            return node
         return self._deep(node)
+
+    def _hold_nothing(self, texts: list[str]) -> bool:
+        """Tell whether many texts hold nothing, together or each."""
+        index = self._redactor.index()
+        whole = "\n".join(texts)
+        is_quiet = index.is_quiet(whole)
+        if not is_quiet and self._redactor.redact(whole) != whole:
+            return False
+        # Where one of them ends is not where the whole does.
+        if is_quiet and not index.heads:
+            return True
+        ends = may_end_in_a_beginning(index, texts, is_quiet=is_quiet)
+        return all(self._redactor.redact(one) == one for one in ends)
 
     def _deep(self, node: Any) -> Any:
         if isinstance(node, str):
@@ -154,12 +171,22 @@ class Masker:
                 result[_free(self.text(key), result)] = self._deep(child)
             return result
         if isinstance(node, (list, tuple)):
-            return [self._deep(child) for child in node]
+            return self._together(_leaves(node)) or [self._deep(child) for child in node]
         if isinstance(node, (int, float)) and not isinstance(node, bool):
             number = str(node)
             shown = self.text(number)
             return node if shown == number else shown
         return node
+
+    def _together(self, texts: list[str] | None) -> list[str] | None:
+        """Mask texts that hold a value together; ``None`` where they do not.
+
+        What held it becomes one text: how many there were would tell how long the value is.
+        """
+        if texts is None:
+            return None
+        pieces = joined(self._redactor.index(), texts)
+        return [self.text(one) for one in pieces] if len(pieces) < len(texts) else None
 
     def _word(self, node: Any, words: frozenset[str], key: str = "status") -> Any:
         if key == "status" and isinstance(node, str) and node in words:
@@ -210,13 +237,8 @@ class Masker:
     def _traceback(self, node: Any) -> Any:
         if not isinstance(node, (list, tuple)) or not all(isinstance(one, str) for one in node):
             return self.walk(node)
-        # Joined first: a value may begin in one piece and end in the next.
-        whole, findings = self._redactor.mask("\n".join(node))
-        if not findings:
-            return list(node)
-        apart = [self._redactor.redact(one) for one in node]
-        self.found.update((one.label, one.rule) for one in findings)
-        return apart if "\n".join(apart) == whole else whole.split("\n")
+        # A value may begin in one piece and end in the next.
+        return self._together(list(node)) or [self.text(one) for one in node]
 
     def _comm(self, node: Any) -> Any:
         if not isinstance(node, dict):
@@ -225,11 +247,11 @@ class Masker:
         for key, child in node.items():
             is_method = key == "method" and isinstance(child, str) and child in _METHODS
             if is_method or key == "buffer_paths":
-                result[key] = child
+                result[key] = _plain(child)
             elif key == "state" and isinstance(child, dict):
                 # Names of traits, and the names of the classes that show them.
                 result[key] = {
-                    name if _TRAIT.fullmatch(name) else self.text(name): one
+                    name if _TRAIT.fullmatch(name) else self.text(name): _plain(one)
                     if name.startswith(_WIDGET)
                     else self.walk(one)
                     for name, one in child.items()
@@ -278,7 +300,7 @@ _Rule = Callable[[Masker, Any], Any]
 
 
 def _kept(masker: Masker, node: Any) -> Any:  # noqa: ARG001
-    return node
+    return _plain(node)
 
 
 def _any(masker: Masker, node: Any) -> Any:
@@ -364,6 +386,28 @@ def _texts(node: Any) -> Iterator[str]:
             yield from _texts(child)
     elif isinstance(node, (int, float)) and not isinstance(node, bool):
         yield str(node)
+    else:
+        _plain(node)
+
+
+def _leaves(node: Any) -> list[str] | None:
+    """Return the texts in lists, or ``None`` where there is anything else."""
+    texts: list[str] = []
+    for child in node:
+        if isinstance(child, str):
+            texts.append(child)
+        elif isinstance(child, (list, tuple)) and (below := _leaves(child)) is not None:
+            texts += below
+        else:
+            return None
+    return texts
+
+
+def _plain(node: Any) -> Any:
+    # What a packer of the user's leaves as it is, bytes, say, cannot be looked through.
+    if not is_plain(node):
+        raise TypeError(f"{type(node).__name__} is no JSON")
+    return node
 
 
 def _free(key: str, taken: Mapping[str, Any]) -> str:

@@ -27,13 +27,23 @@ _CHUNK = 1 << 16
 
 
 class _Descriptor:
-    """One descriptor: the pipe that stands for it, and where it led."""
+    """One descriptor: the pipe that stands for it, and where it led.
+
+    Attributes
+    ----------
+    pipe : int
+    due : float or None
+        When what waits has to go on.
+    is_done : bool
+        Whether nobody can write to the pipe any more.
+    """
 
     def __init__(self, number: int, stream: Stream, show: Callable[[Stream, str], str]):
         self._stream = stream
         self._show = show
         self._decoder = _decoder("surrogateescape")
         self.due: float | None = None
+        self.is_done = False
         self._real = os.dup(number)
         self.pipe, end = os.pipe()
         os.set_blocking(self.pipe, False)
@@ -50,6 +60,7 @@ class _Descriptor:
         except BlockingIOError:
             return False
         if not data:
+            self.is_done = True
             return False
         if self.due is None:
             self.due = time.monotonic() + WAIT
@@ -131,6 +142,9 @@ def _run(descriptors: list[_Descriptor], lock: threading.Lock) -> None:
         with lock:
             for pipe, _ in ready:
                 by_pipe[pipe].read()
+                if by_pipe[pipe].is_done:
+                    # Else it would be ready for ever.
+                    poll.unregister(pipe)
             now = time.monotonic()
             for one in descriptors:
                 if one.due is not None and one.due <= now:

@@ -14,6 +14,7 @@ from kfsecrets_ext.redaction.state import guarding
 
 from .closed import CLOSED, announced, blank, is_request
 from .content import Masker, is_plain
+from .iopub import wait_for_room
 from .knowledge import Knowledge
 from .streams import Channel, Channels, Timer
 
@@ -51,6 +52,10 @@ class Gate:
         self._forked = False
         self._send: Callable[..., Any]
         self._serialize: Callable[..., Any]
+
+    def is_held(self) -> bool:
+        """Tell whether the calling thread holds the gate."""
+        return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]
 
     def close_on(self, session: type[Session]) -> None:
         """Let no message of any Session pass but through this gate.
@@ -135,6 +140,8 @@ class Gate:
         kind = message["header"]["msg_type"]
         # It may run code of the user's, which may print: not while the gate is held.
         _make_plain(session, message)
+        if not self.is_held():
+            wait_for_room(socket)
         with self.lock:
             parent = message["parent_header"] or {}
             if self._busy:
@@ -152,7 +159,10 @@ class Gate:
                 self._busy = busy
             if passed is None:
                 return None
-            return self._send(session, socket, passed, ident=ident, buffers=buffers, track=track)
+            if _is_threaded(socket):
+                # In order, and without waiting: the thread of iopub does that.
+                return self._send(session, socket, passed, ident=ident, buffers=buffers)
+        return self._send(session, socket, passed, ident=ident, buffers=buffers, track=track)
 
     def passed(
         self, session: Session, message: dict[str, Any], buffers: list[Any]
@@ -229,13 +239,16 @@ class Gate:
             passed, _ = self.passed(session, message, [])
             return self._send(session, socket, passed, ident=ident)
 
+        metadata, found = self._metadata(message)
+
         def send(channel: Channel, text: str, sent: dict[str, Any] | None = None) -> Any:
             if sent is None:
                 # As OutStream does: what is sent from a fork is meant.
                 session.pid = os.getpid()
                 sent = session.msg("stream", parent=message["parent_header"])
-            metadata = _noted(message.get("metadata") or {}, channel.found())
-            passed = _Passed(sent, content={"name": channel.name, "text": text}, metadata=metadata)
+            noted = _noted(metadata, channel.found() + found)
+            found.clear()
+            passed = _Passed(sent, content={"name": channel.name, "text": text}, metadata=noted)
             return self._send(session, socket, passed, ident=ident)
 
         try:
@@ -249,16 +262,24 @@ class Gate:
         try:
             self._look()
             shown = channel.feed(text)
-            if self._forked or not _is_threaded(socket):
+            if self._forked or not _is_threaded(socket) or not self._timer.start():
                 # Nobody would come back for what waits.
                 shown += channel.flush()
-            else:
-                self._timer.start()
         except Exception:  # noqa: BLE001 - whatever it is, the text must not pass
             shown = CLOSED + "\n"
         for old in self._channels.surplus():
             self._flush(old)
         return send(channel, shown, message) if shown else None
+
+    def _metadata(self, message: dict[str, Any]) -> tuple[dict[str, Any], Counter[tuple[str, str]]]:
+        masker = Masker(self._redactor)
+        try:
+            if message.get("metadata"):
+                self._look()
+                return masker.metadata(message["metadata"]), masker.found
+        except Exception:  # noqa: BLE001 - whatever it is, the metadata must not pass
+            return {}, Counter({("", "failed"): 1})
+        return {}, masker.found
 
     def _flush(self, channel: Channel) -> None:
         try:

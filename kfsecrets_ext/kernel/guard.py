@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
@@ -11,10 +10,11 @@ from kfsecrets_ext.redaction import guard
 from kfsecrets_ext.redaction.settings import Settings, read
 from kfsecrets_ext.redaction.state import guarding
 
-from .closed import announced
+from .closed import announced, close_log, when_a_kernel_starts
 from .completion import complete_names
 from .descriptors import decode_whole_characters, mask_descriptors
 from .gate import Gate
+from .iopub import never_wait
 from .knowledge import Knowledge
 from .magic import register_magic
 from .returning import keep_values
@@ -33,8 +33,9 @@ def put_on() -> None:
         where = " and ".join(settings.files)
         guarding().announce("off", f"An administrator turned it off, in {where}.")
         _announce_only()
-        _when_a_kernel_starts(lambda app: _greet(app, settings, None))
+        when_a_kernel_starts(lambda app: _greet(app, settings, None))
         return
+    from ipykernel.iostream import IOPubThread, OutStream
     from jupyter_client.session import Session
 
     redactor = guard()
@@ -42,6 +43,7 @@ def put_on() -> None:
     knowledge = Knowledge(redactor)
     gate = Gate(redactor, knowledge)
     gate.close_on(Session)
+    never_wait(IOPubThread, OutStream, gate.is_held)
     guarding().announce("on", settings.reason)
 
     def start(app: Any) -> None:
@@ -50,35 +52,18 @@ def put_on() -> None:
             decode_whole_characters()
             with gate.lock:
                 knowledge.start()
+                knowledge.follow(gate.lock)
             mask_descriptors(redactor.stream, gate.text)
             _greet(app, settings, knowledge)
         except Exception as error:  # noqa: BLE001 - whatever it is, no output may pass
             gate.failure = f"The guard could not be started ({type(error).__name__})."
             guarding().announce("failed", gate.failure)
+            close_log(gate.failure)
 
-    _when_a_kernel_starts(start)
+    when_a_kernel_starts(start)
 
 
 _is_on = False
-
-
-def _when_a_kernel_starts(start: Callable[[Any], None]) -> None:
-    """Call back once, before the application of a kernel reads its configuration."""
-    from IPython.core.application import BaseIPythonApplication
-
-    initialize = BaseIPythonApplication.initialize
-    started = False
-
-    @wraps(initialize)
-    def guarded(self: Any, argv: Any = None) -> Any:
-        nonlocal started
-        # By name: `python -m ipykernel.kernelapp` has a class of its own.
-        if not started and any(one.__name__ == "IPKernelApp" for one in type(self).__mro__):
-            started = True
-            start(self)
-        return initialize(self, argv)  # type: ignore[no-untyped-call]
-
-    BaseIPythonApplication.initialize = guarded  # type: ignore[method-assign]
 
 
 def _greet(app: Any, settings: Settings, knowledge: Knowledge | None) -> None:

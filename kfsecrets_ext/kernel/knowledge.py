@@ -1,24 +1,29 @@
 """What the guard knows: every value that is mounted or set here, read by anyone or not.
 
-Earlier generations stay known. A change is noticed before the next message leaves.
+Earlier generations stay known. A change is noticed before the next message leaves, and as it
+comes: a generation that comes and goes between two messages is known, too.
 """
 
 from __future__ import annotations
 
+import atexit
 import fnmatch
 import json
 import os
 import re
+import stat
 import threading
-from collections.abc import Hashable, Iterator
-from contextlib import suppress
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, suppress
 
-from kfsecrets_ext import cluster, docker, inventory, mounts, podinfo
+from kfsecrets_ext import cluster, inventory, mounts, podinfo
+from kfsecrets_ext.docker.sources import LAYOUT, of_user
 from kfsecrets_ext.errors import KeyNotFound, SecretError
 from kfsecrets_ext.redaction import Redactor
 from kfsecrets_ext.values import SecretBytes, SecretStr
 
-from .watch import Place, Watch
+from .watch import LOST, Place, Watch
 
 __all__ = ["Knowledge"]
 
@@ -35,12 +40,35 @@ _DOCKER_FIELD = re.compile(
 )
 _DOCKER_LINE = re.compile(r"^\s*auth\s*=\s*(\S+)", re.MULTILINE)
 _DOCKER_LIMIT = 2 << 20
+# O_NONBLOCK: opening a FIFO that nobody writes to must not wait.
+_DOCKER_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+# What tells where to look; a notebook may set them.
+_SETTINGS = (
+    _DOCKER_VARIABLE,
+    "DOCKER_CONFIG",
+    "HOME",
+    "KFSECRETS_ROOTS",
+    "REGISTRY_AUTH_FILE",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
+)
 
 # envFrom without a prefix: which variables are the Secret's is not told
 _LIKELY = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE", re.IGNORECASE)
 
 # An API server nearby has answered by then; for another one, the first message waits.
 _PROMPT = 0.5  # s
+_LIMIT = 2.0  # s
+
+_AGAIN, _SELDOM = 10.0, 600.0
+"""How long after no answer the Pod object is asked for again, in seconds; each time it doubles."""
+
+_BREATH, _LONGEST_BREATH = 0.01, 0.5
+"""What the thread that follows changes waits after each, in seconds: at least, and at most."""
+
+_PART = 10
+"""In between, how often the time that it took."""
 
 _PLACES = "places"
 _DOCKER = "docker"
@@ -60,6 +88,8 @@ class Knowledge:
     ----------
     labels : dict of str to None
         Of what was read, in order.
+    note : str or None
+        What could not be known, and why.
     """
 
     # Whoever calls holds the gate's lock.
@@ -67,27 +97,61 @@ class Knowledge:
         self._redactor = redactor
         self._watch = watch or Watch()
         self._info = podinfo.PodInfo()
-        self._asking: threading.Thread | None = None
+        self._told: podinfo.PodInfo | None = None
+        self._answered = threading.Event()
+        self._answer_due: float | None = None
+        self._settings: int | None = None
+        self._is_ended = False
         self._found: dict[Hashable, tuple[str, mounts.Mount]] = {}
         self._stale = True
         self.labels: dict[str, None] = {}
+        self.note: str | None = None
 
     def start(self) -> None:
         """Learn what there is; what the Pod object tells is waited for by `refresh`."""
         directory = os.environ.get("KFSECRETS_PODINFO") or podinfo.PODINFO_DIRECTORY
         self._info = podinfo.from_files(directory)
-        self._asking = threading.Thread(target=self._ask, name="kfsecrets-pod", daemon=True)
-        self._asking.start()
+        self._answer_due = time.monotonic() + _LIMIT
+        _in_background(self._ask)
         # The first label of a value stays, and only the Pod object names what is mounted elsewhere.
-        self._asking.join(_PROMPT)
+        self._answered.wait(_PROMPT)
         self._learn()
+
+    def follow(self, lock: AbstractContextManager[object]) -> None:
+        """Learn what changes as it changes, until the process ends.
+
+        Parameters
+        ----------
+        lock : context manager
+            The gate's lock.
+        """
+
+        def end() -> None:
+            # A thread that is stopped with the interpreter would keep the lock.
+            with lock:
+                self._is_ended = True
+
+        def run() -> None:
+            while not self._is_ended:
+                self._watch.wait()
+                began = time.thread_time()
+                with lock, suppress(Exception):
+                    if not self._is_ended:
+                        self.refresh()
+                # However fast changes come, they get a part of the time.
+                breath = _PART * (time.thread_time() - began)
+                time.sleep(min(max(_BREATH, breath), _LONGEST_BREATH))
+
+        atexit.register(end)
+        _in_background(run)
 
     def refresh(self) -> None:
         """Learn what changed since the last time."""
-        if self._asking is not None:
-            # own_pod has a time limit.
-            self._asking.join()
-            self._asking = None
+        if self._answer_due is not None:
+            self._answered.wait(max(0.0, self._answer_due - time.monotonic()))
+            self._answer_due = None
+        if self._told is not None or _settings() != self._settings:
+            self._stale = True
         stale, self._stale = self._stale, True
         if stale:
             self._learn()
@@ -112,14 +176,25 @@ class Knowledge:
         ]
 
     def _ask(self) -> None:
-        own = cluster.own_pod()
-        if own.pod is None:
-            return
-        pod = podinfo.from_pod(own.pod, information=own.home)
-        self._info = podinfo.merge(self._info, pod)
-        self._stale = True
+        pause = _AGAIN
+        while True:
+            try:
+                own = cluster.own_pod()
+                self.note = own.note
+                if own.pod is not None:
+                    self._told = podinfo.from_pod(own.pod, information=own.home)
+            finally:
+                self._answered.set()
+            if not own.may_come:
+                return
+            time.sleep(pause)
+            pause = min(2 * pause, _SELDOM)
 
     def _learn(self) -> None:
+        self._settings = _settings()
+        if self._told is not None:
+            self._info = podinfo.merge(self._info, self._told)
+            self._told = None
         found, _ = inventory.places(mounts.roots(), self._info)
         self._found = {
             place.mount.path: (place.names[0], place.mount)
@@ -139,7 +214,7 @@ class Knowledge:
         self._stale = False
 
     def _update(self, concerns: set[Hashable]) -> None:
-        if _PLACES in concerns:
+        if _PLACES in concerns or LOST in concerns:
             self._learn()
             return
         for concern in concerns:
@@ -158,6 +233,10 @@ class Knowledge:
                 values = {mount.key: reading.value}
         self._redactor.add_secret(name, values)
         self.labels.update(dict.fromkeys(f"{name}/{key}" for key in values))
+        for key in values:
+            if os.path.basename(key) in LAYOUT:
+                text = SecretStr(values[key].decode("utf-8", "replace"))
+                self._take_registry(f"{name}/{key}", text)
 
     def _take_variables(self, variables: tuple[podinfo.SecretVariable, ...]) -> None:
         for variable in variables:
@@ -180,8 +259,8 @@ class Knowledge:
         text = SecretStr(os.environ.get(_DOCKER_VARIABLE, ""))
         self._take_registry("registry", text)
         for path in _docker_paths():
-            with suppress(OSError), open(path, "rb") as file:
-                content = SecretBytes(file.read(_DOCKER_LIMIT))
+            with suppress(OSError):
+                content = _content(path)
                 self._take_registry("registry", SecretStr(content.decode("utf-8", "replace")))
 
     def _take_registry(self, label: str, text: SecretStr) -> None:
@@ -222,14 +301,42 @@ class Knowledge:
         """Begin anew in a forked process."""
         # The descriptor is shared with the parent, which must not miss what this process reads.
         self._watch.close()
-        self._asking = None
+        self._answer_due = None
         self._stale = True
 
 
+def _in_background(work: Callable[[], None]) -> None:
+    thread = threading.Thread(target=work, name="kfsecrets", daemon=True)
+    # debugpy: a breakpoint must not stop what learns of values.
+    thread.pydev_do_not_trace = True  # type: ignore[attr-defined]
+    thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]
+    thread.start()
+
+
+def _settings() -> int:
+    # One of them is a value: it is compared, and not kept.
+    return hash(tuple(map(os.environ.get, _SETTINGS)))
+
+
 def _docker_paths() -> list[str]:
-    return [
-        os.path.abspath(report.path) for report in docker.files() if not report.path.startswith("$")
-    ]
+    paths = []
+    for source in of_user():
+        if not source.path.startswith("$"):
+            # Where the working directory is gone, a relative path leads nowhere.
+            with suppress(OSError):
+                paths.append(os.path.abspath(source.path))
+    return paths
+
+
+def _content(path: str) -> SecretBytes:
+    descriptor = os.open(path, _DOCKER_FLAGS)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return SecretBytes()
+        with open(descriptor, "rb", closefd=False) as file:
+            return SecretBytes(file.read(_DOCKER_LIMIT))
+    finally:
+        os.close(descriptor)
 
 
 def _password(auth: SecretStr) -> SecretStr:

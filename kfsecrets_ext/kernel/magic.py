@@ -60,6 +60,8 @@ def describe(settings: Settings, knowledge: Knowledge | None) -> str:
     if knowledge is None:
         return "\n".join(lines)
     lines.append(f"It knows {len(guard())} values, of {len(knowledge.labels)} keys.")
+    if knowledge.note is not None:
+        lines.append(knowledge.note)
     unguarded = knowledge.unguarded()
     if unguarded:
         lines += ["", "Not masked by value:"]

@@ -7,6 +7,8 @@ sent back, in a form that is submitted, say, the kernel keeps the value that it 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 __all__ = ["clean", "keep_values"]
@@ -17,20 +19,21 @@ _MARKER = re.compile(r"\[redacted[:\]]")
 def keep_values() -> None:
     """Keep markers that front ends send from becoming values."""
     from comm.base_comm import CommManager
+    from ipykernel.comm.manager import CommManager as KernelCommManager
 
-    original_message, original_open = CommManager.comm_msg, CommManager.comm_open
+    # ipykernel has a `comm_open` of its own, which does not call the one that it inherits.
+    for manager in (CommManager, KernelCommManager):
+        for name in ("comm_open", "comm_msg"):
+            if name in vars(manager):
+                setattr(manager, name, _after_cleaning(vars(manager)[name]))
 
-    def comm_msg(self: Any, stream: Any, ident: Any, msg: Any) -> Any:
-        if clean(msg):
-            return original_message(self, stream, ident, msg)
-        return None
 
-    def comm_open(self: Any, stream: Any, ident: Any, msg: Any) -> Any:
-        clean(msg)
-        return original_open(self, stream, ident, msg)
+def _after_cleaning(deliver: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(deliver)
+    def cleaned(self: Any, stream: Any, ident: Any, msg: Any) -> Any:
+        return deliver(self, stream, ident, msg) if clean(msg) else None
 
-    CommManager.comm_msg = comm_msg  # type: ignore[method-assign]
-    CommManager.comm_open = comm_open  # type: ignore[method-assign]
+    return cleaned
 
 
 def clean(message: dict[str, Any]) -> bool:

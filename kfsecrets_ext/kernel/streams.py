@@ -129,15 +129,26 @@ class Timer:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """See to text that was just taken."""
+    def start(self) -> bool:
+        """See to text that was just taken; tell whether that can be done.
+
+        Returns
+        -------
+        bool
+            ``False`` where no thread can be started, for now.
+        """
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="kfsecrets", daemon=True)
+            thread = threading.Thread(target=self._run, name="kfsecrets", daemon=True)
             # debugpy: a breakpoint must not stop what lets outputs go.
-            self._thread.pydev_do_not_trace = True  # type: ignore[attr-defined]
-            self._thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]
-            self._thread.start()
+            thread.pydev_do_not_trace = True  # type: ignore[attr-defined]
+            thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]
+            try:
+                thread.start()
+            except RuntimeError:
+                return False
+            self._thread = thread
         self._wake.set()
+        return True
 
     def _run(self) -> None:
         due: float | None = None
@@ -150,7 +161,7 @@ class Timer:
             try:
                 due = self._flush(time.monotonic())
             except Exception:  # noqa: BLE001 - a socket that is closed, say; others go on
-                due = None
+                due = time.monotonic() + WAIT
 
 
 def _identity(parent: dict[str, Any]) -> str:

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import struct
 import time
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
-from typing import NamedTuple
+from functools import cache
+from typing import Final, NamedTuple
 
-__all__ = ["Place", "Watch"]
+__all__ = ["LOST", "Place", "Watch"]
+
+LOST: Final = object()
+"""A concern: a directory went away, and what comes in its place is not watched."""
 
 # inotify(7): the numbers are those of sys/inotify.h
 _MODIFY, _ATTRIB, _CLOSE_WRITE = 0x2, 0x4, 0x8
 _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE, _MOVE_SELF = 0x40, 0x80, 0x100, 0x200, 0x800
 _DELETE_SELF, _OVERFLOW, _IGNORED = 0x400, 0x4000, 0x8000
+_GONE = _DELETE_SELF | _MOVE_SELF | _IGNORED
 _EXCL_UNLINK, _MASK_ADD = 0x04000000, 0x20000000
 _CHANGES = (
     _MODIFY | _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF
@@ -31,6 +37,9 @@ _SWEEP = 2.0
 
 # And never for more than a part of the time.
 _SHARE = 1000
+
+_LOOK = 0.25
+"""How often whoever waits looks at what inotify says nothing of, in seconds."""
 
 
 class Place(NamedTuple):
@@ -80,11 +89,15 @@ class Watch:
         ----------
         places : iterable of Place
         """
-        self.close()
         places = tuple(dict.fromkeys(places))
-        self._open()
+        # The descriptor stays, for whoever waits on it.
+        if self._descriptor is None:
+            self._open()
+        before, self._watches = self._watches, {}
         # Added before it is looked at: a change in between is told twice, not never.
         self._untold = [place for place in places if not self._add(place)]
+        for watch in before.keys() - self._watches.keys():
+            _libc().inotify_rm_watch(self._descriptor, watch)
         self._seen = {place: _signature(place) for place in places}
         self._next_sweep = self._clock() + _SWEEP
 
@@ -93,20 +106,28 @@ class Watch:
         concerns: set[Hashable] = set()
         if self._descriptor is not None:
             try:
-                data = os.read(self._descriptor, _BUFFER)
+                while data := os.read(self._descriptor, _BUFFER):
+                    concerns |= self._concerns(data)
             except BlockingIOError:
-                data = b""
-            while data:
-                concerns |= self._concerns(data)
-                try:
-                    data = os.read(self._descriptor, _BUFFER)
-                except BlockingIOError:
-                    break
+                pass
+            except OSError:
+                # Code that closes every descriptor closed this one.
+                self._descriptor, self._watches = None, {}
+                concerns.add(LOST)
         if self._untold:
             concerns |= self._look(self._untold)
         if self._clock() >= self._next_sweep:
             concerns |= self._sweep()
         return concerns
+
+    def wait(self) -> None:
+        """Wait until it is worth asking; by another thread than those that ask, if need be."""
+        descriptor = self._descriptor
+        poll = select.poll()
+        if descriptor is not None:
+            poll.register(descriptor, select.POLLIN)
+        told = descriptor is not None and not self._untold
+        poll.poll(1000 * (_SWEEP if told else _LOOK))
 
     def close(self) -> None:
         """Watch nothing."""
@@ -122,7 +143,7 @@ class Watch:
         if not self._inotify:
             return
         try:
-            init = ctypes.CDLL(None, use_errno=True).inotify_init1
+            init = _libc().inotify_init1
         except (AttributeError, OSError):
             return
         descriptor = init(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -131,9 +152,9 @@ class Watch:
     def _add(self, place: Place) -> bool:
         if self._descriptor is None:
             return False
-        add = ctypes.CDLL(None, use_errno=True).inotify_add_watch
         mask = _CHANGES | _EXCL_UNLINK | _MASK_ADD
-        watch = add(self._descriptor, os.fsencode(place.path), ctypes.c_uint32(mask))
+        path = os.fsencode(place.path)
+        watch = _libc().inotify_add_watch(self._descriptor, path, ctypes.c_uint32(mask))
         if watch < 0:
             return False
         self._watches.setdefault(watch, []).append(place)
@@ -148,7 +169,10 @@ class Watch:
             name = os.fsdecode(data[position : position + size].rstrip(b"\0"))
             position += size
             if mask & _OVERFLOW:
-                return {place.concern for places in self._watches.values() for place in places}
+                told = {place.concern for places in self._watches.values() for place in places}
+                return told | {LOST}
+            if mask & _GONE and watch in self._watches:
+                concerns.add(LOST)
             for place in self._watches.get(watch, ()):
                 if not name or _matters(place, name):
                     concerns.add(place.concern)
@@ -169,6 +193,11 @@ class Watch:
                 self._seen[place] = now
                 concerns.add(place.concern)
         return concerns
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def _matters(place: Place, name: str) -> bool:

@@ -41,7 +41,8 @@ class Record:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Held again by a finalizer that sends, where garbage is collected meanwhile.
+        self._lock = threading.RLock()
         self._labels: dict[bytes, Known] = {}
         self.version = 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .engines import best_engine
@@ -54,6 +55,15 @@ class Masked(NamedTuple):
     findings: tuple[Finding, ...]
 
 
+@dataclass(frozen=True)
+class _Built:
+    """An index and what it was made of: replaced as one, whoever else builds one meanwhile."""
+
+    version: int
+    tiers: list[tuple[int, Index]]
+    index: Index
+
+
 class Redactor:
     """Masks known values in text, however they are written.
 
@@ -80,12 +90,11 @@ class Redactor:
 
     def __init__(self, *, public: Sequence[str] = PUBLIC, engine: MakeEngine = best_engine) -> None:
         self._record = Record()
-        self._lock = threading.Lock()
+        # Held again by a finalizer that sends, where garbage is collected meanwhile.
+        self._lock = threading.RLock()
         self._engine = engine
         self._public = tuple(public)
-        self._tiers: list[tuple[int, Index]] = []
-        self._index = Index()
-        self._built = 0
+        self._built = _Built(0, [], Index())
 
     @property
     def public(self) -> tuple[str, ...]:
@@ -96,8 +105,7 @@ class Redactor:
     def public(self, patterns: Sequence[str]) -> None:
         with self._lock:
             self._public = tuple(patterns)
-            self._tiers = []
-            self._built = -1
+            self._built = _Built(-1, [], self._built.index)
 
     def add(self, label: str, value: str | bytes) -> None:
         """Make a value known.
@@ -139,7 +147,8 @@ class Redactor:
         str
         """
         try:
-            index = self._index if self._built == self._record.version else self.index()
+            built = self._built
+            index = built.index if built.version == self._record.version else self.index()
             if index.is_quiet(text):
                 return text
             return _replaced(text, scan(index, text).ranges).text
@@ -234,10 +243,11 @@ class Redactor:
 
     def index(self) -> Index:
         """Return the index of what is known now."""
-        if self._built != self._record.version:
+        built = self._built
+        if built.version != self._record.version:
             with self._lock:
-                self._rebuild()
-        return self._index
+                built = self._built = self._rebuilt()
+        return built.index
 
     def __len__(self) -> int:
         return len(self._record)
@@ -245,9 +255,9 @@ class Redactor:
     def __repr__(self) -> str:
         return f"Redactor({len(self)} values)"
 
-    def _rebuild(self) -> None:
+    def _rebuilt(self) -> _Built:
         version, known = self._record.state()
-        tiers = list(self._tiers)
+        tiers = list(self._built.tiers)
         count = sum(size for size, _ in tiers)
         fresh: Sequence[Known] = known[count:]
         if fresh:
@@ -255,9 +265,7 @@ class Redactor:
                 size, _ = tiers.pop()
                 fresh = known[len(known) - len(fresh) - size :]
             tiers.append((len(fresh), build(fresh, self._public, self._engine)))
-        self._index = combined([index for _, index in tiers], self._engine)
-        self._tiers = tiers
-        self._built = version
+        return _Built(version, tiers, combined([index for _, index in tiers], self._engine))
 
 
 def _replaced(text: str, ranges: list[Range]) -> Masked:

@@ -55,7 +55,8 @@ class Guarding:
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)) -> None:
         self._now = now
-        self._lock = threading.Lock()
+        # Held again by a finalizer that sends, where garbage is collected meanwhile.
+        self._lock = threading.RLock()
         self._masks: dict[tuple[str, str], Mask] = {}
         self.state: GuardState | None = None
         self.reason: str | None = None

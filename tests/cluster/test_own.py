@@ -2,73 +2,35 @@
 
 from __future__ import annotations
 
-import http.server
-import json
-import ssl
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trustme
+from rig.podapi import TOKEN, PodApi, serving
 
 from kfsecrets_ext import cluster
 from kfsecrets_ext.cluster import own
 
-TOKEN = "a service account's token"
-
-
-@dataclass
-class Api:
-    """An API server of one object, over TLS."""
-
-    status: int = 200
-    body: bytes = json.dumps({"metadata": {"name": "nb-0"}}).encode()
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
-
 
 @pytest.fixture
-def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    account = tmp_path / "serviceaccount"
-    account.mkdir()
-    (account / "token").write_text(TOKEN)
-    (account / "namespace").write_text("alice")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(account / "ca.crt"))
-    answers = Api()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answers.asked.append((self.path, self.headers["Authorization"]))
-            self.send_response(answers.status)
-            self.end_headers()
-            self.wfile.write(answers.body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(trust)
-    server.socket = trust.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.delenv("KFSECRETS_CLUSTER", raising=False)
-    monkeypatch.setenv("KFSECRETS_SERVICEACCOUNT", str(account))
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT_HTTPS", str(server.server_port))
-    monkeypatch.setattr(own.socket, "gethostname", lambda: "nb-0")
-    monkeypatch.setattr(own, "_answer", None)
-    yield answers
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PodApi]:
+    with serving(tmp_path / "serviceaccount") as answers:
+        monkeypatch.delenv("KFSECRETS_CLUSTER", raising=False)
+        for name, value in answers.variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(own.socket, "gethostname", lambda: "nb-0")
+        monkeypatch.setattr(own, "_answer", None)
+        # how long a pod waits at its start is not what is tested here
+        monkeypatch.setattr(own, "_TIMEOUT", 60.0)
+        yield answers
 
 
-def test_own_pod_is_asked_for_once(api: Api) -> None:
+def test_own_pod_is_asked_for_once(api: PodApi) -> None:
     answer = cluster.own_pod()
     assert answer.pod == {"metadata": {"name": "nb-0"}}
     assert answer.home == "kubernetes"
@@ -76,7 +38,7 @@ def test_own_pod_is_asked_for_once(api: Api) -> None:
     assert api.asked == [("/api/v1/namespaces/alice/pods/nb-0", f"Bearer {TOKEN}")]
 
 
-def test_refusal_is_a_note_and_not_asked_again(api: Api) -> None:
+def test_refusal_is_a_note_and_not_asked_again(api: PodApi) -> None:
     api.status, api.body = 403, b'{"message": "something the server says"}'
     answer = cluster.own_pod()
     assert answer.pod is None
@@ -87,8 +49,8 @@ def test_refusal_is_a_note_and_not_asked_again(api: Api) -> None:
     assert len(api.asked) == 1
 
 
-@pytest.mark.parametrize("body", [b"no JSON", b"\xff", b""])
-def test_answer_that_is_no_json_is_a_note(api: Api, body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"no JSON", b"\xff", b"", b"[]"])
+def test_answer_that_is_no_json_is_a_note(api: PodApi, body: bytes) -> None:
     api.body = body
     answer = cluster.own_pod()
     assert answer.pod is None
@@ -96,7 +58,49 @@ def test_answer_that_is_no_json_is_a_note(api: Api, body: bytes) -> None:
     assert "did not answer" in answer.note
 
 
-def test_server_that_is_not_the_cluster_is_not_trusted(api: Api, tmp_path: Path) -> None:
+def test_server_that_is_silent_is_asked_again_ever_less_often(
+    api: PodApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [time.monotonic()]
+    monkeypatch.setattr(own, "_silence", own._SILENT)
+    monkeypatch.setattr(own, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    api.status = 503
+    for pause in (10.0, 20.0, 40.0):
+        count = len(api.asked)
+        answer = cluster.own_pod()
+        assert answer.pod is None
+        assert answer.may_come
+        now[0] += pause - 0.1
+        assert cluster.own_pod() is answer
+        assert len(api.asked) == count + 1
+        now[0] += 0.2
+    api.status = 200
+    assert cluster.own_pod().pod is not None
+
+
+def test_body_that_trickles_is_waited_for_no_longer_than_the_limit(
+    api: PodApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own, "_TIMEOUT", 2.0)
+    api.pause, api.body = 0.5, b" " * 100
+    began = time.monotonic()
+    answer = cluster.own_pod()
+    assert time.monotonic() - began < 20
+    assert answer.pod is None
+    assert answer.may_come
+
+
+@pytest.mark.parametrize("port", ["http", "tcp://10.0.0.1:443"])
+def test_a_port_that_is_none_is_a_note(
+    api: PodApi, monkeypatch: pytest.MonkeyPatch, port: str
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT_HTTPS", port)
+    answer = cluster.own_pod()
+    assert answer.pod is None
+    assert answer.note is not None
+
+
+def test_server_that_is_not_the_cluster_is_not_trusted(api: PodApi, tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "serviceaccount" / "ca.crt"))
     assert cluster.own_pod().pod is None
     assert api.asked == []

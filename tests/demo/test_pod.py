@@ -363,6 +363,21 @@ def test_the_kubelet_follows_the_cluster(pod: DemoPod) -> None:
     assert states()["coming-soon"] == "empty"
 
 
+def test_the_kubelet_goes_on_after_a_volume_that_it_refused(pod: DemoPod) -> None:
+    file = pod.directory / "secret" / "test-secret" / "..data" / "foo"
+    before = get_secret("test-secret", "foo")
+    file.unlink()
+    file.mkdir()
+    with following(pod), pod.cluster() as cluster:
+        cluster.apply(contents.secret("test-secret", rotated=True))
+        time.sleep(1.0)
+        file.rmdir()
+        give_up = time.monotonic() + 60
+        while not file.is_file() or get_secret("test-secret", "foo") == before:
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+
+
 def test_tenants_and_others_are_there(pod: DemoPod) -> None:
     with pod.cluster() as cluster:
         found = {one["metadata"]["name"]: one["metadata"] for one in cluster.list(NAMESPACE)}

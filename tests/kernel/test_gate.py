@@ -122,6 +122,31 @@ def test_fields_that_nobody_knows_are_masked_too(kernel: Kernel, kind: str) -> N
     assert str(kernel.last()).count(MARKER) >= 5
 
 
+@pytest.mark.parametrize("name", ["stdout", "neither"])
+def test_metadata_of_printed_text_are_masked_too(kernel: Kernel, name: str) -> None:
+    content = {"name": name, "text": f"{VALUE}\n"}
+    kernel.send("stream", content, metadata={"mine": VALUE, VALUE: 1})
+    kernel.send("status", {"execution_state": "idle"})
+    assert kernel.wire.sent[0]["content"]["text"] == f"{MARKER}\n"
+    metadata = dict(kernel.wire.sent[0]["metadata"])
+    masked = [{"label": "test-secret/foo", "rule": "value", "count": 3}]
+    assert metadata.pop("kfsecrets") == {"masked": masked}
+    assert metadata == {"mine": MARKER, MARKER: 1}
+
+
+def test_metadata_of_text_that_waited_are_masked_too(kernel: Kernel) -> None:
+    kernel.send("stream", {"name": "stdout", "text": VALUE[:6]}, metadata={"mine": VALUE})
+    kernel.send("status", {"execution_state": "idle"})
+    assert kernel.wire.text() == VALUE[:6]
+    assert kernel.wire.sent[0]["metadata"]["mine"] == MARKER
+
+
+def test_metadata_that_cannot_be_masked_are_left_out(kernel: Kernel) -> None:
+    kernel.gate.failure = "It could not be started."
+    kernel.send("stream", {"name": "stdout", "text": VALUE}, metadata={"mine": VALUE})
+    assert VALUE not in str(kernel.wire.sent)
+
+
 def test_numbers_of_the_debugger_are_the_protocol_s() -> None:
     kernel = Kernel("12345678")
     body = {"variables": [{"name": "n", "value": "12345678", "variablesReference": 12345678}]}
@@ -235,13 +260,18 @@ def test_text_that_waits_goes_before_what_follows_it(kernel: Kernel) -> None:
 
 
 def test_text_that_waits_goes_by_itself_after_a_while(kernel: Kernel) -> None:
-    kernel.print(f"text {VALUE[:6]}")
-    assert kernel.wire.text() != f"text {VALUE[:6]}"
-    for _ in range(200):
-        if kernel.wire.text() == f"text {VALUE[:6]}":
-            break
+    # Nothing goes by itself while the gate is held.
+    with kernel.gate.lock:
+        kernel.print(f"text {VALUE[:6]}")
+        assert kernel.wire.text() != f"text {VALUE[:6]}"
+    _wait_for(kernel, f"text {VALUE[:6]}")
+
+
+def _wait_for(kernel: Kernel, text: str) -> None:
+    until = time.monotonic() + 60
+    while kernel.wire.text() != text and time.monotonic() < until:
         time.sleep(0.05)
-    assert kernel.wire.text() == f"text {VALUE[:6]}"
+    assert kernel.wire.text() == text
 
 
 def test_text_that_waits_on_the_other_stream_goes_before_it(kernel: Kernel) -> None:
@@ -265,11 +295,47 @@ def test_a_socket_that_is_closed_does_not_end_the_letting_go(kernel: Kernel) -> 
     kernel.session.send(Closed(), "stream", content, parent=parent)
     time.sleep(0.5)
     kernel.print(f"text {VALUE[:6]}")
-    for _ in range(100):
-        if kernel.wire.text() == f"text {VALUE[:6]}":
-            break
-        time.sleep(0.05)
-    assert kernel.wire.text() == f"text {VALUE[:6]}"
+    _wait_for(kernel, f"text {VALUE[:6]}")
+
+
+def test_sockets_that_are_closed_do_not_keep_what_others_wait_with(kernel: Kernel) -> None:
+    class Closed(Wire):
+        def send_multipart(self, frames: list[bytes], copy: bool = True) -> None:
+            raise OSError("closed")
+
+    content = {"name": "stdout", "text": VALUE[:6]}
+    for parent in ("x", "y", "z"):
+        closed = Closed(Session(key=b"key"))
+        kernel.session.send(closed, "stream", content, parent={"header": {"msg_id": parent}})
+    kernel.print(f"text {VALUE[:6]}")
+    # Nothing is printed later.
+    _wait_for(kernel, f"text {VALUE[:6]}")
+
+
+def test_text_does_not_wait_where_no_thread_can_be_started(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        kernel.print(f"text {VALUE[:6]}")
+        assert kernel.wire.text() == f"text {VALUE[:6]}"
+    kernel.print(f"; more {VALUE[:6]}")
+    _wait_for(kernel, f"text {VALUE[:6]}; more {VALUE[:6]}")
+
+
+def test_another_socket_is_not_waited_for_while_the_gate_is_held(kernel: Kernel) -> None:
+    held = []
+
+    class Blocking:
+        def send_multipart(self, frames: list[bytes], copy: bool = True) -> None:
+            held.append(kernel.gate.is_held())
+
+    for kind in ("execute_reply", "comm_msg"):
+        kernel.session.send(Blocking(), kind, {"status": "ok", "data": {}})
+    assert held == [False, False]
 
 
 def test_streams_and_parents_are_kept_apart(kernel: Kernel) -> None:

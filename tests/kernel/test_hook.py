@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from rig.kernels import (
     BESIDE,
@@ -245,7 +246,9 @@ def test_a_guard_that_cannot_load_replaces_outputs_and_says_so(
         said = kernel.ask("kernel_info_request", {}).reply["kfsecrets"]
         assert said["guard"] == "failed"
         assert "could not be loaded" in said["reason"]
-        for code in (f"v = open({str(path)!r}).read(); print(v)", "v", "1/0", f"!cat {path}", "v?"):
+        written = f"import os; n = os.system('cat {path}')"
+        read = f"v = open({str(path)!r}).read(); print(v)"
+        for code in (read, "v", "1/0", f"!cat {path}", "v?", written):
             cell = kernel.run(code, expressions={"a": "v"})
             assert cell.kinds()[-1] == "status"
             assert cell.reply["status"] == ("error" if code == "1/0" else "ok")
@@ -253,6 +256,8 @@ def test_a_guard_that_cannot_load_replaces_outputs_and_says_so(
         kernel.ask(
             "history_request", {"hist_access_type": "tail", "n": 5, "output": True, "raw": True}
         )
+        kernel.later(0.6)
+        assert VALUE.encode() not in kernel.logged()
         assert not any(VALUE.encode() in frame for frame in kernel.frames())
         assert "the guard of kfsecrets_ext failed" in str(kernel.run("print('x')").messages)
 
@@ -374,14 +379,25 @@ def test_it_is_on_under_jupyter_console(made: Environment, root: Path, tmp_path:
                 one = console.stdout.read(1)
                 assert one, errors.read_text()
                 before += one
-            # It may ask before iopub is connected, and wait for ever for an "idle" that it missed.
+            # It may ask before it hears iopub, and wait for ever for an "idle" that it missed.
+            [connection] = (work / "runtime").glob("kernel-*.json")
+            iopub = json.loads(connection.read_text())["iopub_port"]
+            while iopub not in _connected(console.pid):
+                assert console.poll() is None, errors.read_text()
+                time.sleep(0.1)
             time.sleep(2)
-            shown, _ = console.communicate(typed, timeout=120)
+            shown, _ = console.communicate(typed, timeout=300)
         finally:
             console.kill()
     assert console.returncode == 0, errors.read_text()
     assert shown.count(MARKER) == 3, shown
     assert VALUE not in before + shown + errors.read_text()
+
+
+def _connected(process: int) -> set[int]:
+    """Return the ports that a process is connected to."""
+    connections = psutil.Process(process).net_connections("tcp")
+    return {one.raddr.port for one in connections if one.status == psutil.CONN_ESTABLISHED}
 
 
 def test_kernels_that_processes_of_a_pool_start_are_guarded(

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import gc
 import json
+import os
+import shutil
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +17,7 @@ import pytest
 from rig.kubelet import Kubelet
 from rig.pod import CsiVolume, Pod, SecretVolume, SubPath
 
+from kfsecrets_ext import cluster
 from kfsecrets_ext.demo.pod import lay_out
 from kfsecrets_ext.kernel.knowledge import Knowledge
 from kfsecrets_ext.kernel.watch import Watch
@@ -115,9 +122,10 @@ def test_a_driver_s_files_are_followed_in_directories_below(
     knowledge.start()
     knowledge.refresh()
     assert redactor.redact("first-R5vT2w-x") == "[redacted:csi/a/b/key]"
-    (deep / "key").write_text("rotated-R5vT2w")
+    # Of another length: the file system's clock may not have gone on.
+    (deep / "key").write_text("rotated-R5vT2w-longer")
     knowledge.refresh()
-    assert redactor.redact("rotated-R5vT2w") == "[redacted:csi/a/b/key]"
+    assert redactor.redact("rotated-R5vT2w-longer") == "[redacted:csi/a/b/key]"
     knowledge.after_fork()
 
 
@@ -185,6 +193,130 @@ def test_an_interrupt_while_it_learns_loses_no_rotation(
     knowledge.after_fork()
 
 
+@pytest.mark.parametrize("inotify", [True, False])
+def test_a_generation_that_nobody_asked_for_is_learnt(
+    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inotify: bool
+) -> None:
+    _pod(tmp_path, monkeypatch)
+    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "first-R5vT2w-x"})
+    redactor = Redactor()
+    knowledge = Knowledge(redactor, Watch(inotify=inotify))
+    lock = threading.RLock()
+    with lock:
+        knowledge.start()
+        knowledge.follow(lock)
+    # What is watched anew in between is followed as well.
+    for name in ("one", "new", "one", "new"):
+        value = f"short-lived-{time.monotonic_ns()}-R5vT2w"
+        kubelet.write_secret(tmp_path / "secret" / name, {"key": value})
+        _until(lambda value=value: redactor.redact(value).startswith("[redacted:"))
+
+
+def test_who_follows_sleeps_while_nothing_happens_and_breathes_in_a_storm(
+    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = []
+
+    class Counting(Watch):
+        def wait(self) -> None:
+            waits.append(None)
+            super().wait()
+
+    _pod(tmp_path, monkeypatch)
+    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "first-R5vT2w-x"})
+    knowledge = Knowledge(Redactor(), Counting())
+    lock = threading.RLock()
+    with lock:
+        knowledge.start()
+        knowledge.follow(lock)
+    time.sleep(3.0)
+    assert len(waits) <= 3
+    waits.clear()
+    began = time.monotonic()
+    for number in range(1000):
+        (tmp_path / "secret" / "one" / "key2").write_text(f"storm-{number}")
+        time.sleep(0.001)
+    assert 1 <= len(waits) <= 100 * (time.monotonic() - began) + 1
+
+
+def test_a_docker_directory_that_is_made_anew_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _pod(tmp_path, monkeypatch)
+    config = tmp_path / ".docker" / "config.json"
+    config.parent.mkdir()
+    redactor = Redactor()
+    # Its clock stands still: nothing is found by the look every other second.
+    knowledge = Knowledge(redactor, Watch(clock=lambda: 0.0))
+    knowledge.start()
+    knowledge.refresh()
+    for number in range(3):
+        if number == 1:
+            config.parent.rename(tmp_path / "elsewhere")
+        elif number == 2:
+            shutil.rmtree(config.parent)
+        config.parent.mkdir(exist_ok=True)
+        knowledge.refresh()
+        config.write_text(json.dumps({"auths": {"a": {"password": f"login-{number}-R5vT2w"}}}))
+        knowledge.refresh()
+        assert redactor.redact(f"login-{number}-R5vT2w") == "[redacted:registry]"
+    knowledge.after_fork()
+
+
+def test_a_mounted_configuration_s_entries_are_known_after_its_rotation(
+    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _pod(tmp_path, monkeypatch)
+    redactor = Redactor()
+    knowledge = Knowledge(redactor, Watch(clock=lambda: 0.0))
+    knowledge.start()
+    for number in range(2):
+        password = f"old-layout-{number}-R5vT2w"
+        auth = base64.b64encode(f"robot:{password}".encode()).decode()
+        kubelet.write_secret(tmp_path / "secret" / "hub", {".dockercfg": f"auth = {auth}\n"})
+        knowledge.refresh()
+        assert redactor.redact(password) == "[redacted:hub/.dockercfg]"
+    knowledge.after_fork()
+
+
+def test_a_cluster_that_does_not_answer_keeps_nothing_waiting_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _pod(tmp_path, monkeypatch)
+    answered = threading.Event()
+
+    def silent() -> cluster.OwnPod:
+        answered.wait(60)
+        return cluster.OwnPod(None, "kubernetes")
+
+    monkeypatch.setattr(cluster, "own_pod", silent)
+    knowledge = Knowledge(Redactor())
+    began = time.monotonic()
+    knowledge.start()
+    knowledge.refresh()
+    assert 2.0 <= time.monotonic() - began < 20
+    answered.set()
+    knowledge.after_fork()
+
+
+def test_code_that_closes_every_descriptor_does_not_blind_it(
+    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _pod(tmp_path, monkeypatch)
+    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "first-R5vT2w-x"})
+    redactor = Redactor()
+    watch = Watch(clock=lambda: 0.0)
+    knowledge = Knowledge(redactor, watch)
+    knowledge.start()
+    assert watch._descriptor is not None
+    os.close(watch._descriptor)
+    for number in range(2):
+        kubelet.write_secret(tmp_path / "secret" / "one", {"key": f"rotated-{number}-R5vT2w"})
+        knowledge.refresh()
+        assert redactor.redact(f"rotated-{number}-R5vT2w") == "[redacted:one/key]"
+    knowledge.after_fork()
+
+
 def test_looking_again_costs_the_same_for_one_mount_and_for_many(
     kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +341,13 @@ def _pod(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(directory))
 
 
+def _until(condition: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
 def _calls(call: Callable[[], None]) -> int:
     count = 0
 
@@ -216,9 +355,13 @@ def _calls(call: Callable[[], None]) -> int:
         nonlocal count
         count += event in ("call", "c_call")
 
+    # A collection in between may call finalizers, and those who listen to collections.
+    gc.collect()
+    gc.disable()
     sys.setprofile(count_calls)
     try:
         call()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return count

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
-from rig.kernels import GENERATIONS, Kernel, environment, running
+from rig.kernels import GENERATIONS, Cell, Kernel, environment, running
 from rig.kubelet import Kubelet
 
 pytestmark = pytest.mark.slow
@@ -26,19 +28,19 @@ def kernel(
 
 
 @contextmanager
-def _started(generation: str, directory: Path) -> Iterator[Kernel]:
+def _started(generation: str, directory: Path, **options: Any) -> Iterator[Kernel]:
     root = directory / "secret"
     root.mkdir()
     with Kubelet() as kubelet:
         kubelet.write_secret(root / "test-secret", {"foo": VALUE})
-    with running(environment(generation), directory / "kernel", root) as kernel:
+    with running(environment(generation), directory / "kernel", root, **options) as kernel:
         path = root / "test-secret" / "foo"
         kernel.run(f"import os, sys, subprocess, time\nPATH = {str(path)!r}\nv = open(PATH).read()")
         yield kernel
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not condition():
         if time.monotonic() > until:
             return False
@@ -100,16 +102,23 @@ def test_a_character_across_two_readings_does_not_hide_a_value(kernel: Kernel) -
     for size in (1000, 65536):
         filler = size - position - 1
         cell = kernel.run(f"n = os.write(1, b'.' * {filler} + b' ' + v.encode() + b'|')")
-        messages = cell.messages + kernel.later(0.6)
-        text = "".join(one["content"]["text"] for one in messages if one["msg_type"] == "stream")
-        assert "nary" not in text
-        assert f"{MARKER}|" in text
+
+        def text(later: list[dict[str, Any]], cell: Cell = cell) -> str:
+            streams = (one for one in cell.messages + later if one["msg_type"] == "stream")
+            return "".join(one["content"]["text"] for one in streams)
+
+        later = kernel.until(lambda later, text=text: f"{MARKER}|" in text(later))
+        assert "nary" not in text(later + kernel.later(0.6))
 
 
 def test_what_is_no_value_reaches_the_log_byte_for_byte(kernel: Kernel, tmp_path: Path) -> None:
     data = bytes(range(256)) * 40 + "päss 密 \U0001f511".encode() * 300
     (tmp_path / "data").write_bytes(data)
-    kernel.later(0.5)
+    # What is on its way comes before this.
+    for number in (1, 2):
+        kernel.run(f"n = os.write({number}, b'so far {number}\\n')")
+    so_far = (b"so far 1\n", b"so far 2\n")
+    assert eventually(lambda: all(one in kernel.logged() for one in so_far)), kernel.logged()
     before = len(kernel.logged())
     kernel.run(f"n = subprocess.run(['cat', {str(tmp_path / 'data')!r}])")
     assert eventually(lambda: len(kernel.logged()) - before >= len(data))
@@ -121,6 +130,62 @@ def test_the_last_words_of_a_kernel_reach_the_log(generation: str, tmp_path: Pat
     with _started(generation, tmp_path) as kernel:
         kernel.run("import atexit; atexit.register(lambda: os.write(1, f'bye {v}'.encode()))")
         kernel.client.shutdown()
-        kernel.process.wait(60)
+        kernel.process.wait(300)
         assert f"bye {MARKER}".encode() in kernel.logged()
         assert VALUE.encode() not in kernel.logged()
+
+
+UNCAPTURED = "--IPKernelApp.capture_fd_output=False"
+LAUNCHER = """
+import kfsecrets_ext.kernel.guard as guard
+
+def fail(*_): raise RuntimeError("no")
+
+{broken} = fail
+from ipykernel import kernelapp
+kernelapp.launch_new_instance()
+"""
+FAILURES = {
+    "the package cannot be loaded": ("kfsecrets_ext", "raise ImportError('no')"),
+    "nothing can be learned": ("launcher", LAUNCHER.format(broken="guard.Knowledge.start")),
+    "the log cannot be masked": ("launcher", LAUNCHER.format(broken="guard.mask_descriptors")),
+}
+
+
+@pytest.mark.parametrize("options", [(), (UNCAPTURED,)], ids=["captured", "uncaptured"])
+@pytest.mark.parametrize("failure", list(FAILURES))
+@pytest.mark.parametrize("generation", list(GENERATIONS))
+def test_a_guard_that_failed_lets_nothing_into_the_log(
+    generation: str, failure: str, options: tuple[str, ...], tmp_path: Path
+) -> None:
+    name, text = FAILURES[failure]
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / f"{name}.py").write_text(text)
+    launched = {"module": "launcher"} if name == "launcher" else {}
+    env = {"PYTHONPATH": str(broken)}
+    with _started(generation, tmp_path, env=env, options=options, **launched) as kernel:
+        said = kernel.ask("kernel_info_request", {}).reply["kfsecrets"]
+        assert said["guard"] == "failed"
+        for write in WRITES.values():
+            kernel.run(write)
+        kernel.later(0.6)
+        assert b"nary-R5vT2w" not in kernel.logged()
+        assert not any(b"nary-R5vT2w" in frame for frame in kernel.frames())
+        # Whoever looks there for what is wrong finds it.
+        assert said["reason"].encode() in kernel.logged()
+
+
+@pytest.mark.parametrize("generation", list(GENERATIONS))
+def test_an_output_that_nobody_can_write_to_any_more_keeps_no_processor_busy(
+    generation: str, tmp_path: Path
+) -> None:
+    with _started(generation, tmp_path, options=(UNCAPTURED,)) as kernel:
+        kernel.run("os.dup2(os.open(os.devnull, os.O_WRONLY), 1)")
+        process = psutil.Process(kernel.process.pid)
+        before = sum(process.cpu_times()[:2])
+        kernel.later(3)
+        assert sum(process.cpu_times()[:2]) - before < 0.5
+        # The other one is masked as before.
+        kernel.run("n = os.write(2, f'<{v}>'.encode())")
+        assert eventually(lambda: f"<{MARKER}>".encode() in kernel.logged())

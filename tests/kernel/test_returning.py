@@ -82,3 +82,22 @@ def test_a_masked_value_that_a_form_sends_back_is_not_stored(kernel: tuple[Kerne
     assert known == "True True [{'value': 'mine'}]\n"
     change({"method": "update", "state": {"value": "typed anew"}, "buffer_paths": []})
     assert running.run("print(w.value)").text() == "typed anew\n"
+
+
+@pytest.mark.slow
+def test_what_a_front_end_opens_with_a_masked_value_is_not_opened(
+    kernel: tuple[Kernel, str],
+) -> None:
+    running, _ = kernel
+    running.run(
+        "opened = []\n"
+        "def target(comm, message): opened.append(message['content']['data'])\n"
+        "get_ipython().kernel.comm_manager.register_target('mine', target)"
+    )
+    for number, data in enumerate(
+        ({"value": MARKER}, {"value": "mine"}, {"state": {"value": MARKER, "more": 1}})
+    ):
+        content = {"comm_id": f"c{number}", "target_name": "mine", "data": data}
+        running.ask("comm_open", content, reply=False)
+    known = running.run("print(opened)").text()
+    assert known == "[{'value': 'mine'}, {'state': {'more': 1}}]\n"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import resource
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from rig.kubelet import Kubelet
 
-from kfsecrets_ext.kernel.watch import Place, Watch
+from kfsecrets_ext.kernel.watch import LOST, Place, Watch
 
 pytestmark = pytest.mark.platform
 
@@ -118,4 +120,42 @@ def test_what_inotify_does_not_tell_is_found_by_looking(tmp_path: Path) -> None:
     assert watch.changed() == set()
     now[0] = 60.0
     assert watch.changed() == {"place"}
+    watch.close()
+
+
+def test_a_directory_that_goes_away_is_told_and_watched_again(tmp_path: Path) -> None:
+    watch = Watch(clock=lambda: 0.0)
+    directory = tmp_path / "docker"
+    place = Place(str(directory), "docker", frozenset({"config.json"}))
+    for number in range(3):
+        directory.mkdir()
+        watch.over([place])
+        assert LOST not in watch.changed()
+        (directory / "config.json").write_text("{}")
+        assert watch.changed() == {"docker"}
+        directory.rename(tmp_path / f"old-{number}")
+        assert LOST in watch.changed()
+
+
+def test_who_waits_is_woken_by_what_is_watched_anew(tmp_path: Path) -> None:
+    watch = Watch()
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    watch.over([Place(str(tmp_path / "before"), "before")])
+    waiting = threading.Thread(target=watch.wait)
+    waiting.start()
+    time.sleep(0.1)
+    watch.over([Place(str(tmp_path / "before"), "before"), Place(str(tmp_path / "after"), "after")])
+    began = time.monotonic()
+    (tmp_path / "after" / "key").write_text("x")
+    waiting.join()
+    assert time.monotonic() - began < 1.0
+    assert watch.changed() == {"after"}
+    # What is watched no more does not wake anybody, once that is known.
+    watch.over([Place(str(tmp_path / "before"), "before")])
+    assert watch.changed() == set()
+    (tmp_path / "after" / "key").write_text("y")
+    began = time.monotonic()
+    watch.wait()
+    assert time.monotonic() - began > 1.0
     watch.close()
