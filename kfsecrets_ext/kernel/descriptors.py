@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import atexit
 import codecs
+import fcntl
 import os
 import select
+import stat
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +27,7 @@ from .streams import WAIT
 __all__ = ["decode_whole_characters", "mask_descriptors"]
 
 _CHUNK = 1 << 16
+_LAST = 1.0  # s
 
 
 class _Descriptor:
@@ -121,13 +125,26 @@ def mask_descriptors(make: Callable[[], Stream], show: Callable[[Stream, str], s
         for standard in (sys.__stdout__, sys.__stderr__):
             with suppress(Exception):
                 standard.flush()  # type: ignore[union-attr]
-        # ipykernel's own thread may still have to copy what was written last.
+        # ipykernel's own thread may still have to read what was written last, and to copy it.
+        give_up = time.monotonic() + _LAST
+        while any(map(_holds_more, (1, 2))) and time.monotonic() < give_up:
+            time.sleep(0.001)
         time.sleep(0.01)
         with lock:
             for one in descriptors:
                 one.finish()
 
     atexit.register(finish)
+
+
+def _holds_more(number: int) -> bool:
+    """Tell whether a descriptor is a pipe in which something waits to be read."""
+    try:
+        if not stat.S_ISFIFO(os.fstat(number).st_mode):
+            return False
+        return any(fcntl.ioctl(number, termios.FIONREAD, bytes(4)))
+    except OSError:
+        return False
 
 
 def _run(descriptors: list[_Descriptor], lock: threading.Lock) -> None:
