@@ -52,6 +52,8 @@ class Part:
         Gives the hits in a view.
     meets : callable
         Tells whether there is one.
+    passes : tuple of callable
+        The same: whether one of them does.
     """
 
     __slots__ = (
@@ -63,6 +65,7 @@ class Part:
         "_triples",
         "find",
         "meets",
+        "passes",
     )
 
     def __init__(self, places: Places, make: MakeEngine):
@@ -70,7 +73,7 @@ class Part:
         self._numbers = tuple(last.values())
         self._places = places
         engine = make(list(last))
-        self.find, self.meets = engine.find, engine.meets
+        self.find, self.meets, self.passes = engine.find, engine.meets, engine.passes
         self._heads: list[bytes] | None = None
         self._triples: frozenset[bytes] = frozenset()
         self._longest = 1
@@ -306,8 +309,8 @@ def combined(indexes: Sequence[Index], make: MakeEngine) -> Index:
         whole.leads |= one.leads
     whole.heads.sort()
     whole._starts = frozenset(head[:ANCHOR] for head, _, _ in whole.heads)
-    whole._meets = tuple(part.meets for part in whole.folded)
-    whole._meets_raw = tuple(part.meets for part in whole.raw)
+    whole._meets = tuple(one for part in whole.folded for one in part.passes)
+    whole._meets_raw = tuple(one for part in whole.raw for one in part.passes)
     if whole.fields:
         whole._meets_field = make(list(whole.fields)).meets
     whole.longest_label = max(map(len, whole.labels), default=0)

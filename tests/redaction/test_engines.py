@@ -36,6 +36,25 @@ def test_engines_find_the_same(wanted: list[bytes], text: str) -> None:
     )
     assert sorted(PlainEngine(wanted).find(data)) == expected
     assert sorted(compiled_engine(wanted).find(data)) == expected
+    for engine in (PlainEngine(wanted), compiled_engine(wanted)):
+        assert any(found(data) for found in engine.passes) == bool(expected)
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 128, 192, 193, 400, 1500, 1501])
+def test_a_hit_is_told_wherever_it_is_and_whichever_it_is(count: int) -> None:
+    rng = random.Random(count)
+    wanted = [f"{number:04}{rng.getrandbits(32):08x}".encode() for number in range(count)]
+    around = b"x" * 300
+    for engine in (PlainEngine(wanted), compiled_engine(wanted)):
+        for one in (wanted[0], wanted[-1], *rng.choices(wanted, k=40)):
+            at = rng.randrange(len(around))
+            data = around[:at] + one + around[at:]
+            assert engine.meets(data)
+            assert any(found(data) for found in engine.passes)
+            assert [hit[1] for hit in engine.find(data)] == [at]
+            missing = data.replace(one, one[:-1] + b"!")
+            assert not engine.meets(missing)
+            assert not any(found(missing) for found in engine.passes)
 
 
 def test_patterns_may_hold_any_byte() -> None:

@@ -47,10 +47,11 @@ def test_only_what_may_become_a_value_waits() -> None:
 )
 def test_every_single_split_is_masked_as_the_whole(value: str) -> None:
     known = redactor(a=value)
-    for name, text in (
-        *((name, write(value.encode())) for name, write in matrix.MUST.items()),
-        *((name, write(value.encode())) for name, write in matrix.SHOULD.items()),
-    ):
+    for name, write in {**matrix.MUST, **matrix.SHOULD}.items():
+        text = write(value.encode())
+        if name.startswith("decoded"):
+            assert text is None  # of what is no UTF-8 alone
+            continue
         assert text is not None
         whole = f"x={text}; y\n"
         expected = known.redact(whole)
