@@ -10,7 +10,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -91,34 +91,59 @@ def test_each_kind_of_mount_is_known_and_followed(make_pod: Callable[..., Pod]) 
     process.stdin.close()
 
 
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a pod's Secrets are mounted, in `secret`, and a user is at home."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "mountinfo").write_text("")
+    monkeypatch.setenv("KFSECRETS_ROOTS", str(tmp_path / "secret"))
+    monkeypatch.setenv("KFSECRETS_MOUNTINFO", str(tmp_path / "mountinfo"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+Learns = Callable[..., Knowledge]
+
+
+@pytest.fixture
+def learns() -> Iterator[Learns]:
+    """Make what knows; it watches nothing any more once the test is over."""
+    made: list[Knowledge] = []
+
+    def learn(redactor: Redactor, watch: Watch | None = None) -> Knowledge:
+        made.append(Knowledge(redactor, watch))
+        return made[-1]
+
+    yield learn
+    for one in made:
+        one.after_fork()
+
+
 @pytest.mark.parametrize("inotify", [True, False])
 def test_without_inotify_rotations_are_followed_all_the_same(
-    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inotify: bool
+    kubelet: Kubelet, home: Path, learns: Learns, inotify: bool
 ) -> None:
-    _pod(tmp_path, monkeypatch)
-    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "first-R5vT2w-x"})
+    kubelet.write_secret(home / "secret" / "one", {"key": "first-R5vT2w-x"})
     redactor = Redactor()
-    knowledge = Knowledge(redactor, Watch(inotify=inotify))
+    knowledge = learns(redactor, Watch(inotify=inotify))
     knowledge.start()
     knowledge.refresh()
     for number in range(5):
-        kubelet.write_secret(tmp_path / "secret" / "one", {"key": f"rotated-{number}-R5vT2w"})
+        kubelet.write_secret(home / "secret" / "one", {"key": f"rotated-{number}-R5vT2w"})
         knowledge.refresh()
         assert redactor.redact(f"rotated-{number}-R5vT2w") == "[redacted:one/key]"
-    knowledge.after_fork()
 
 
 @pytest.mark.parametrize("inotify", [True, False])
 def test_a_driver_s_files_are_followed_in_directories_below(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inotify: bool
+    home: Path, learns: Learns, inotify: bool
 ) -> None:
-    _pod(tmp_path, monkeypatch)
-    deep = tmp_path / "secret" / "csi" / "a" / "b"
+    deep = home / "secret" / "csi" / "a" / "b"
     deep.mkdir(parents=True)
     (deep / "key").write_text("first-R5vT2w-x")
     redactor = Redactor()
     # Its clock stands still: nothing is found by the look every other second.
-    knowledge = Knowledge(redactor, Watch(inotify=inotify, clock=lambda: 0.0))
+    knowledge = learns(redactor, Watch(inotify=inotify, clock=lambda: 0.0))
     knowledge.start()
     knowledge.refresh()
     assert redactor.redact("first-R5vT2w-x") == "[redacted:csi/a/b/key]"
@@ -126,14 +151,12 @@ def test_a_driver_s_files_are_followed_in_directories_below(
     (deep / "key").write_text("rotated-R5vT2w-longer")
     knowledge.refresh()
     assert redactor.redact("rotated-R5vT2w-longer") == "[redacted:csi/a/b/key]"
-    knowledge.after_fork()
 
 
 def test_what_the_pod_object_tells_is_learnt_before_the_first_message(
-    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kubelet: Kubelet, home: Path, learns: Learns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _pod(tmp_path, monkeypatch)
-    (tmp_path / "cluster").mkdir()
+    (home / "cluster").mkdir()
     reference = {"secretKeyRef": {"name": "aws", "key": "secret"}}
     env = [
         {"name": "NB_PREFIX", "value": "/notebook/a/b"},
@@ -143,27 +166,23 @@ def test_what_the_pod_object_tells_is_learnt_before_the_first_message(
         "metadata": {"name": "b-0", "namespace": "a"},
         "spec": {"containers": [{"name": "notebook", "env": env}]},
     }
-    (tmp_path / "cluster" / "pod.json").write_text(json.dumps(pod))
-    monkeypatch.setenv("KFSECRETS_CLUSTER", str(tmp_path / "cluster"))
+    (home / "cluster" / "pod.json").write_text(json.dumps(pod))
+    monkeypatch.setenv("KFSECRETS_CLUSTER", str(home / "cluster"))
     monkeypatch.setenv("AWS", "aws-R5vT2w-canary")
     redactor = Redactor()
-    knowledge = Knowledge(redactor)
+    knowledge = learns(redactor)
     knowledge.start()
     knowledge.refresh()
     assert redactor.redact("aws-R5vT2w-canary") == "[redacted:aws/secret]"
-    knowledge.after_fork()
 
 
-def test_a_forked_process_learns_anew(
-    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _pod(tmp_path, monkeypatch)
-    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "first-R5vT2w-x"})
+def test_a_forked_process_learns_anew(kubelet: Kubelet, home: Path, learns: Learns) -> None:
+    kubelet.write_secret(home / "secret" / "one", {"key": "first-R5vT2w-x"})
     redactor = Redactor()
-    knowledge = Knowledge(redactor)
+    knowledge = learns(redactor)
     knowledge.start()
     knowledge.refresh()
-    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "rotated-R5vT2w"})
+    kubelet.write_secret(home / "secret" / "one", {"key": "rotated-R5vT2w"})
     knowledge.after_fork()
     knowledge.refresh()
     assert redactor.redact("rotated-R5vT2w") == "[redacted:one/key]"
@@ -171,15 +190,14 @@ def test_a_forked_process_learns_anew(
 
 
 def test_an_interrupt_while_it_learns_loses_no_rotation(
-    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kubelet: Kubelet, home: Path, learns: Learns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _pod(tmp_path, monkeypatch)
-    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "first-R5vT2w-x"})
+    kubelet.write_secret(home / "secret" / "one", {"key": "first-R5vT2w-x"})
     redactor = Redactor()
-    knowledge = Knowledge(redactor)
+    knowledge = learns(redactor)
     knowledge.start()
     knowledge.refresh()
-    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "rotated-R5vT2w"})
+    kubelet.write_secret(home / "secret" / "one", {"key": "rotated-R5vT2w"})
     with monkeypatch.context() as patch:
 
         def interrupted(*arguments: object) -> None:
@@ -190,17 +208,15 @@ def test_an_interrupt_while_it_learns_loses_no_rotation(
             knowledge.refresh()
     knowledge.refresh()
     assert redactor.redact("rotated-R5vT2w") == "[redacted:one/key]"
-    knowledge.after_fork()
 
 
 @pytest.mark.parametrize("inotify", [True, False])
 def test_a_generation_that_nobody_asked_for_is_learnt(
-    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inotify: bool
+    kubelet: Kubelet, home: Path, learns: Learns, inotify: bool
 ) -> None:
-    _pod(tmp_path, monkeypatch)
-    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "first-R5vT2w-x"})
+    kubelet.write_secret(home / "secret" / "one", {"key": "first-R5vT2w-x"})
     redactor = Redactor()
-    knowledge = Knowledge(redactor, Watch(inotify=inotify))
+    knowledge = learns(redactor, Watch(inotify=inotify))
     lock = threading.RLock()
     with lock:
         knowledge.start()
@@ -208,12 +224,12 @@ def test_a_generation_that_nobody_asked_for_is_learnt(
     # What is watched anew in between is followed as well.
     for name in ("one", "new", "one", "new"):
         value = f"short-lived-{time.monotonic_ns()}-R5vT2w"
-        kubelet.write_secret(tmp_path / "secret" / name, {"key": value})
+        kubelet.write_secret(home / "secret" / name, {"key": value})
         _until(lambda value=value: redactor.redact(value).startswith("[redacted:"))
 
 
 def test_who_follows_sleeps_while_nothing_happens_and_breathes_in_a_storm(
-    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kubelet: Kubelet, home: Path, learns: Learns
 ) -> None:
     waits = []
 
@@ -222,9 +238,8 @@ def test_who_follows_sleeps_while_nothing_happens_and_breathes_in_a_storm(
             waits.append(None)
             super().wait()
 
-    _pod(tmp_path, monkeypatch)
-    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "first-R5vT2w-x"})
-    knowledge = Knowledge(Redactor(), Counting())
+    kubelet.write_secret(home / "secret" / "one", {"key": "first-R5vT2w-x"})
+    knowledge = learns(Redactor(), Counting())
     lock = threading.RLock()
     with lock:
         knowledge.start()
@@ -234,25 +249,22 @@ def test_who_follows_sleeps_while_nothing_happens_and_breathes_in_a_storm(
     waits.clear()
     began = time.monotonic()
     for number in range(1000):
-        (tmp_path / "secret" / "one" / "key2").write_text(f"storm-{number}")
+        (home / "secret" / "one" / "key2").write_text(f"storm-{number}")
         time.sleep(0.001)
     assert 1 <= len(waits) <= 100 * (time.monotonic() - began) + 1
 
 
-def test_a_docker_directory_that_is_made_anew_is_followed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _pod(tmp_path, monkeypatch)
-    config = tmp_path / ".docker" / "config.json"
+def test_a_docker_directory_that_is_made_anew_is_followed(home: Path, learns: Learns) -> None:
+    config = home / ".docker" / "config.json"
     config.parent.mkdir()
     redactor = Redactor()
     # Its clock stands still: nothing is found by the look every other second.
-    knowledge = Knowledge(redactor, Watch(clock=lambda: 0.0))
+    knowledge = learns(redactor, Watch(clock=lambda: 0.0))
     knowledge.start()
     knowledge.refresh()
     for number in range(3):
         if number == 1:
-            config.parent.rename(tmp_path / "elsewhere")
+            config.parent.rename(home / "elsewhere")
         elif number == 2:
             shutil.rmtree(config.parent)
         config.parent.mkdir(exist_ok=True)
@@ -260,29 +272,25 @@ def test_a_docker_directory_that_is_made_anew_is_followed(
         config.write_text(json.dumps({"auths": {"a": {"password": f"login-{number}-R5vT2w"}}}))
         knowledge.refresh()
         assert redactor.redact(f"login-{number}-R5vT2w") == "[redacted:registry]"
-    knowledge.after_fork()
 
 
 def test_a_mounted_configuration_s_entries_are_known_after_its_rotation(
-    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kubelet: Kubelet, home: Path, learns: Learns
 ) -> None:
-    _pod(tmp_path, monkeypatch)
     redactor = Redactor()
-    knowledge = Knowledge(redactor, Watch(clock=lambda: 0.0))
+    knowledge = learns(redactor, Watch(clock=lambda: 0.0))
     knowledge.start()
     for number in range(2):
         password = f"old-layout-{number}-R5vT2w"
         auth = base64.b64encode(f"robot:{password}".encode()).decode()
-        kubelet.write_secret(tmp_path / "secret" / "hub", {".dockercfg": f"auth = {auth}\n"})
+        kubelet.write_secret(home / "secret" / "hub", {".dockercfg": f"auth = {auth}\n"})
         knowledge.refresh()
         assert redactor.redact(password) == "[redacted:hub/.dockercfg]"
-    knowledge.after_fork()
 
 
 def test_a_cluster_that_does_not_answer_keeps_nothing_waiting_for_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, learns: Learns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _pod(tmp_path, monkeypatch)
     answered = threading.Event()
 
     def silent() -> cluster.OwnPod:
@@ -290,55 +298,43 @@ def test_a_cluster_that_does_not_answer_keeps_nothing_waiting_for_long(
         return cluster.OwnPod(None, "kubernetes")
 
     monkeypatch.setattr(cluster, "own_pod", silent)
-    knowledge = Knowledge(Redactor())
+    knowledge = learns(Redactor())
     began = time.monotonic()
     knowledge.start()
     knowledge.refresh()
     assert 2.0 <= time.monotonic() - began < 20
     answered.set()
-    knowledge.after_fork()
 
 
 def test_code_that_closes_every_descriptor_does_not_blind_it(
-    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kubelet: Kubelet, home: Path, learns: Learns
 ) -> None:
-    _pod(tmp_path, monkeypatch)
-    kubelet.write_secret(tmp_path / "secret" / "one", {"key": "first-R5vT2w-x"})
+    kubelet.write_secret(home / "secret" / "one", {"key": "first-R5vT2w-x"})
     redactor = Redactor()
     watch = Watch(clock=lambda: 0.0)
-    knowledge = Knowledge(redactor, watch)
+    knowledge = learns(redactor, watch)
     knowledge.start()
     assert watch._descriptor is not None
     os.close(watch._descriptor)
     for number in range(2):
-        kubelet.write_secret(tmp_path / "secret" / "one", {"key": f"rotated-{number}-R5vT2w"})
+        kubelet.write_secret(home / "secret" / "one", {"key": f"rotated-{number}-R5vT2w"})
         knowledge.refresh()
         assert redactor.redact(f"rotated-{number}-R5vT2w") == "[redacted:one/key]"
-    knowledge.after_fork()
 
 
 def test_looking_again_costs_the_same_for_one_mount_and_for_many(
-    kubelet: Kubelet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kubelet: Kubelet, home: Path, learns: Learns
 ) -> None:
-    _pod(tmp_path, monkeypatch)
     calls = {}
     for count in (1, 200):
         for number in range(count):
-            kubelet.write_secret(tmp_path / "secret" / f"s{number}", {"key": f"v-{number}-R5vT2w"})
-        knowledge = Knowledge(Redactor(), Watch(clock=lambda: 0.0))
+            kubelet.write_secret(home / "secret" / f"s{number}", {"key": f"v-{number}-R5vT2w"})
+        knowledge = learns(Redactor(), Watch(clock=lambda: 0.0))
         knowledge.start()
         knowledge.refresh()
         calls[count] = _calls(knowledge.refresh)
         knowledge.after_fork()
     assert calls[200] == calls[1]
-
-
-def _pod(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (directory / "secret").mkdir()
-    (directory / "mountinfo").write_text("")
-    monkeypatch.setenv("KFSECRETS_ROOTS", str(directory / "secret"))
-    monkeypatch.setenv("KFSECRETS_MOUNTINFO", str(directory / "mountinfo"))
-    monkeypatch.setenv("HOME", str(directory))
 
 
 def _until(condition: Callable[[], bool]) -> None:
