@@ -125,7 +125,9 @@ class Store:
             # as a whole: without its file the directory would be another namespace for a moment
             gone = self.home / "namespaces" / f".{uuid.uuid4().hex}.gone"
             os.rename(self.home / "namespaces" / name, gone)
-            shutil.rmtree(gone)
+            # those too that somebody was stopped at: they hold values
+            for old in gone.parent.glob(".*.gone"):
+                shutil.rmtree(old)
             return
         found = self._find(kind, namespace, name)
         if found is None:

@@ -188,6 +188,15 @@ def test_a_namespace_takes_what_is_in_it_along(cluster: Embedded) -> None:
     assert list(cluster.list(NAMESPACE)) == []
 
 
+def test_what_a_stopped_deletion_left_goes_with_the_next(cluster: Embedded, home: Path) -> None:
+    left = home / "namespaces" / ".0123456789abcdef.gone" / "secrets"
+    left.mkdir(parents=True)
+    (left / "test.json").write_text(VALUE)
+    assert [one["metadata"]["name"] for one in cluster.list(NAMESPACE)] == [SPACE]
+    assert cluster.delete(NAMESPACE, SPACE)
+    assert list((home / "namespaces").iterdir()) == []
+
+
 def test_a_namespace_is_seen_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     enough = threading.Event()
 
