@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,8 +11,14 @@ from typing import Any
 from kfsecrets_ext.cluster import NAMESPACE, PROFILE, Cluster
 from kfsecrets_ext.errors import ClusterError, Forbidden, SecretError, Unreachable
 from kfsecrets_ext.poddefaults import PROFILE_LABEL
+from kfsecrets_ext.values import SecretStr
+
+from .sources import SourceError
 
 __all__ = ["Tenant", "TenantChoice", "TenantNotFound", "read_names", "tenants", "wait_for_tenant"]
+
+# RFC 1123
+_NAME = re.compile("[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class TenantNotFound(SecretError):
@@ -197,9 +204,23 @@ def wait_for_tenant(cluster: Cluster, name: str, *, timeout: float | None = None
 
 
 def read_names(text: str) -> tuple[str, ...]:
-    """Read a file of names: one a line; what comes after ``#`` does not count."""
-    lines = (line.partition("#")[0].strip() for line in text.splitlines())
-    return tuple(dict.fromkeys(line for line in lines if line))
+    """Read a file of names: one a line; what comes after ``#`` does not count.
+
+    Raises
+    ------
+    SourceError
+        A line is no name of a namespace. It is not shown: it may be a value, of another file that
+        was given in the place of this one.
+    """
+    names: dict[str, None] = {}
+    for number, line in enumerate(map(SecretStr, text.splitlines()), 1):
+        name = SecretStr(line.partition("#")[0].strip())
+        if name and not _NAME.fullmatch(name):
+            reason = f"line {number} is no name of a namespace. It is not shown."
+            raise SourceError("tenants", reason)
+        if name:
+            names[str(name)] = None
+    return tuple(names)
 
 
 def _named(cluster: Cluster, name: str) -> Tenant | None:

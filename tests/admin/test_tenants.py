@@ -11,7 +11,14 @@ import pytest
 from rig.apiserver import KUBEFLOW_LABELS, ApiServer
 from rig.homes import Home
 
-from kfsecrets_ext.admin import Tenant, TenantNotFound, read_names, tenants, wait_for_tenant
+from kfsecrets_ext.admin import (
+    SourceError,
+    Tenant,
+    TenantNotFound,
+    read_names,
+    tenants,
+    wait_for_tenant,
+)
 from kfsecrets_ext.cluster import Cluster, connect
 from kfsecrets_ext.errors import Forbidden
 
@@ -139,3 +146,11 @@ def test_a_namespace_that_is_going_gets_nothing_unless_it_is_named(
     with connect(kubeconfig=api_server.kubeconfig) as cluster:
         assert name not in [one.name for one in tenants(cluster, everyone=True)]
         assert [one.name for one in tenants(cluster, names=[name])] == [name]
+
+
+@pytest.mark.parametrize("line", ["tOkEn-7f3a9e", "a_b", "x" * 64, "alice bob", "-a", "p@ss"])
+def test_a_line_that_is_no_name_is_told_by_its_number(line: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        read_names(f"alice\n\n{line}\n")
+    assert "line 3" in str(caught.value)
+    assert line not in str(caught.value)
