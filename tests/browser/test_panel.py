@@ -230,12 +230,14 @@ def test_open_panel_comes_back_with_the_page(opened: Panel) -> None:
 def test_palette_and_menu_open_the_panel(lab: Notebook, panel: Panel) -> None:
     panel.page.goto(f"{lab.jupyter.url}lab?reset")
     expect(panel.page.get_by_role("tab", name="Credentials", exact=True)).to_be_visible()
-    panel.page.get_by_role("menuitem", name="View", exact=True).click()
-    panel.page.get_by_role("menuitem", name="Show Credentials").click()
+    panel.open_from_menu()
     expect(panel.filter).to_be_focused()
     panel.page.keyboard.press("Control+Shift+C")
     panel.page.get_by_role("searchbox").or_(
         panel.page.locator(".lm-CommandPalette-input")
     ).last.fill("refresh credentials")
+    # The palette looks for what was typed a moment later.
+    found = panel.page.locator(".lm-CommandPalette-item.lm-mod-active")
+    expect(found).to_contain_text("Refresh Credentials")
     with panel.page.expect_request(re.compile("kfsecrets/api/v1/secrets")):
         panel.page.keyboard.press("Enter")
