@@ -15,8 +15,9 @@ from contextlib import suppress
 from typing import Any
 
 from kfsecrets_ext.redaction import FAILED, Redactor, marker
+from kfsecrets_ext.redaction.lists import joined, leaves
 
-from .texts import joined, may_end_in_a_beginning
+from .texts import may_end_in_a_beginning
 
 __all__ = ["Masker", "is_plain"]
 
@@ -171,7 +172,7 @@ class Masker:
                 result[_free(self.text(key), result)] = self._deep(child)
             return result
         if isinstance(node, (list, tuple)):
-            return self._together(_leaves(node)) or [self._deep(child) for child in node]
+            return self._together(leaves(node)) or [self._deep(child) for child in node]
         if isinstance(node, (int, float)) and not isinstance(node, bool):
             number = str(node)
             shown = self.text(number)
@@ -179,10 +180,7 @@ class Masker:
         return node
 
     def _together(self, texts: list[str] | None) -> list[str] | None:
-        """Mask texts that hold a value together; ``None`` where they do not.
-
-        What held it becomes one text: how many there were would tell how long the value is.
-        """
+        """Mask texts that hold a value together; ``None`` where they do not."""
         if texts is None:
             return None
         pieces = joined(self._redactor.index(), texts)
@@ -388,19 +386,6 @@ def _texts(node: Any) -> Iterator[str]:
         yield str(node)
     else:
         _plain(node)
-
-
-def _leaves(node: Any) -> list[str] | None:
-    """Return the texts in lists, or ``None`` where there is anything else."""
-    texts: list[str] = []
-    for child in node:
-        if isinstance(child, str):
-            texts.append(child)
-        elif isinstance(child, (list, tuple)) and (below := _leaves(child)) is not None:
-            texts += below
-        else:
-            return None
-    return texts
 
 
 def _plain(node: Any) -> Any:

@@ -1,15 +1,13 @@
-"""Many texts of one message: what they hold together, and which end as a value begins."""
+"""Many texts of one message: which of them end as a value begins."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from kfsecrets_ext.redaction.engines import Engine, best_engine
 from kfsecrets_ext.redaction.forms import ANCHOR, HEAD
 from kfsecrets_ext.redaction.index import Index
-from kfsecrets_ext.redaction.scan import scan
 from kfsecrets_ext.redaction.views import (
     DROPPED,
     ONE_ALPHABET,
@@ -19,36 +17,11 @@ from kfsecrets_ext.redaction.views import (
     without,
 )
 
-__all__ = ["joined", "may_end_in_a_beginning"]
+__all__ = ["may_end_in_a_beginning"]
 
 # Folding drops it too, and nobody writes it.
 _BETWEEN = "\0"
 _DROPPED = DROPPED.replace(_BETWEEN.encode(), b"")
-
-
-def joined(index: Index, texts: Sequence[str]) -> list[str]:
-    """Return the texts, those that hold a value together as one.
-
-    Parameters
-    ----------
-    index : Index
-    texts : sequence of str
-    """
-    whole = "\n".join(texts)
-    if len(texts) < 2 or index.is_quiet(whole):
-        return list(texts)
-    ranges = scan(index, whole).ranges
-    starts = [one.start for one in ranges]
-    result: list[str] = []
-    end = -1
-    for text in texts:
-        before = bisect_right(starts, end) - 1
-        if before >= 0 and end < ranges[before].end:
-            result[-1] += "\n" + text
-        else:
-            result.append(text)
-        end += 1 + len(text)
-    return result
 
 
 def may_end_in_a_beginning(index: Index, texts: Sequence[str], *, is_quiet: bool) -> set[str]:

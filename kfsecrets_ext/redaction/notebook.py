@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from .lists import joined, leaves
 from .stream import FAILED
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class _Walk:
         self._mask = redactor.mask
         self._contains = redactor.contains
         self._stream = redactor.stream
+        self._index = redactor.index
         self.found: Counter[tuple[str, str, str, bool]] = Counter()
 
     def cell(self, cell: Any, where: str, *, mask_source: bool) -> None:
@@ -131,6 +133,10 @@ class _Walk:
                 self.child(node, name, f"{where}[{self._shown(name)!r}]")
             self._keys(node, where)
         elif isinstance(node, MutableSequence):
+            texts = leaves(node)
+            together = joined(self._index(), texts) if texts else []
+            if texts and len(together) < len(texts):
+                parent[key] = node = together
             for at in range(len(node)):
                 self.child(node, at, f"{where}[{at}]")
         elif isinstance(node, (int, float)) and not isinstance(node, bool):

@@ -98,6 +98,13 @@ PLACES = {
     "outputs[0].traceback": notebook(
         {"output_type": "error", "ename": "E", "evalue": "", "traceback": [VALUE[:8], VALUE[8:]]}
     ),
+    "outputs[0].data['application/json']['a']": notebook(
+        display(application__json={"a": [*VALUE]})
+    ),
+    "outputs[0].data['application/json'][1]": notebook(
+        display(application__json=[["before", VALUE[:5]], VALUE[5:9], [VALUE[9:]]])
+    ),
+    "cells[0].metadata['tags']": notebook(metadata={"tags": ["a", VALUE[:9], VALUE[9:], "z"]}),
     "outputs[0].metadata['m']": notebook({**display(text__plain="1"), "metadata": {"m": VALUE}}),
     "cells[0].metadata['papermill']['p']": notebook(metadata={"papermill": {"p": VALUE}}),
     "attachments['a.png']": notebook(
@@ -138,6 +145,16 @@ def test_widget_states_and_notebook_metadata_are_masked(known: Redactor) -> None
     report = known.redact_notebook(made)
     assert report.masked == 2
     assert VALUE not in json.dumps(made)
+
+
+def test_options_of_a_widget_that_spell_a_value_become_one_marker(known: Redactor) -> None:
+    made = notebook()
+    states = {"id": {"state": {"_options_labels": [*VALUE], "index": 0}}}
+    made["metadata"]["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": states}}
+    report = known.redact_notebook(made)
+    states = made["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    assert states == {"id": {"state": {"_options_labels": ["[redacted:s/token]"], "index": 0}}}
+    assert report.masked == 1
 
 
 def test_source_is_reported_or_masked(known: Redactor) -> None:
