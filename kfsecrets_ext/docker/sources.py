@@ -94,7 +94,7 @@ def search() -> Iterator[Source]:
     seen: set[str] = set()
     for places in (of_user, mounted):
         for source in places():
-            real = os.path.realpath(source.path)
+            real = _real(source.path)
             if real not in seen:
                 seen.add(real)
                 yield source
@@ -280,6 +280,14 @@ def _in_directory(directory: str, origin: str) -> Iterator[Source]:
         path = os.path.join(directory, name)
         if os.path.lexists(path) and not os.path.isdir(path):
             yield Source(path, origin)
+
+
+def _real(path: str) -> str:
+    try:
+        return os.path.realpath(path)
+    except FileNotFoundError:
+        # A relative one, and the working directory is gone.
+        return path
 
 
 def _home() -> str:

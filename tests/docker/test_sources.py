@@ -268,6 +268,23 @@ def test_the_path_of_a_file_or_of_its_directory_is_taken(home: Path) -> None:
     assert get_docker_credentials("h.io", config=loaded).username == "u"
 
 
+@pytest.mark.parametrize("variable", ["DOCKER_CONFIG", "REGISTRY_AUTH_FILE"])
+def test_where_the_working_directory_is_gone_the_other_files_answer(
+    home: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    put(home / ".dockercfg", '{"h.io": {"username": "u", "password": "password"}}')
+    gone = home / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setenv(variable, "relative")
+    assert get_docker_credentials("h.io").username == "u"
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", config("of the variable"))
+    assert get_docker_credentials("h.io").username == "of the variable"
+    with pytest.raises(RegistryNotFound):
+        get_docker_credentials("other.io")
+
+
 def test_a_changed_file_is_read_again(home: Path) -> None:
     path = put(home / ".docker/config.json", config("u0"))
     for number in range(1, 60):
