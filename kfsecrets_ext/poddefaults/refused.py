@@ -182,9 +182,8 @@ def _paths(survey: Survey) -> Iterator[Finding]:
 def _metadata(survey: Survey) -> Iterator[Finding]:
     # webhook: mergeMap; a label that a PodDefault sets may be chosen otherwise on the pod itself
     groups: dict[str, _Group] = {}
-    chosen_by: set[str] = set()
-    for _, choice in survey.selectable:
-        chosen_by.update(choice)
+    # Those that no labels select count, too: the launcher sets the label all the same.
+    chosen_by = {key for subject in survey.subjects for key in subject.asks_for}
     against: dict[str, Subject] = {}
     for subject, choice in survey.selectable:
         for name in ("annotations", "labels"):

@@ -30,6 +30,8 @@ class Subject:
         Why its selector cannot be read.
     choice : Mapping or None
         What its selector asks of the labels; None where no pod can be so.
+    asks_for : frozenset of str
+        The labels that its selector names.
     """
 
     def __init__(self, given: Mapping[str, Any]) -> None:
@@ -42,12 +44,14 @@ class Subject:
         self.spec = struct("PodDefaultSpec", self.raw_spec)
         self.fault: str | None = None
         self.choice: Choice | None = None
+        self.asks_for: frozenset[str] = frozenset()
         try:
             self.selector = selector(self.raw_spec.get("selector"))
         except Unreadable as error:
             self.fault = error.fault
         else:
             self.choice = choice(self.selector)
+            self.asks_for = frozenset(one.key for one in self.selector.requirements)
 
     def entries(self, field: str) -> Sequence[Mapping[str, Any]]:
         """Give the entries of a list field."""

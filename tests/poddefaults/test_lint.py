@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from kfsecrets_ext.poddefaults import CODES, PODINFO_MOUNT, PODINFO_VOLUME, admit, lint, render
 from poddefaults.reference import PROFILE, bare, choices, namespaces
 
+NEVER = {"key": "b", "operator": "DoesNotExist"}
+
 
 def poddefault(name, **spec):
     spec.setdefault("selector", {"matchLabels": {name: "true"}})
@@ -53,6 +55,16 @@ def test_there_is_an_error_exactly_where_some_choice_of_labels_is_denied(poddefa
     errors = [finding for finding in lint(poddefaults) if finding.severity == "error"]
 
     assert bool(errors) == denied, errors
+
+
+def test_a_label_by_which_nobody_can_be_chosen_may_be_on_a_pod_all_the_same():
+    sets = poddefault("sets", labels={"b": "x"})
+    contradiction = {"matchLabels": {"b": "y"}, "matchExpressions": [NEVER]}
+    never = poddefault("never", selector=contradiction)
+    pod = bare({"sets": "true", "b": "y"})  # both chosen in the launcher
+    assert not admit(pod, [sets, never], namespace=PROFILE).allowed
+
+    assert only([sets, never], "metadata-clash").on == "b"
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
