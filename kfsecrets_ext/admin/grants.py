@@ -37,6 +37,8 @@ class GrantFileError(SecretError):
     Attributes
     ----------
     reason : str
+    file : str or None
+        As it was named; ``-`` is standard input.
     document : int or None
         Which of the file's documents, from 1.
     path : str or None
@@ -49,17 +51,20 @@ class GrantFileError(SecretError):
         self,
         reason: str,
         *,
+        file: str | None = None,
         document: int | None = None,
         path: str | None = None,
         line: int | None = None,
         column: int | None = None,
     ) -> None:
         self.reason = reason
+        self.file = file
         self.document = document
         self.path = path
         self.line = line
         self.column = column
         places = (
+            "standard input" if file == "-" else file,
             None if line is None else f"line {line}, column {column}",
             None if document is None else f"document {document}",
             path,
@@ -92,8 +97,14 @@ def load_grants(path: str | os.PathLike[str]) -> list[Grant]:
     except SourceError as error:
         reason = error.reason
     if reason:
-        raise GrantFileError(reason, path=path)
-    return read_grants(content, directory="." if path == "-" else os.path.dirname(path) or ".")
+        raise GrantFileError(reason, file=path)
+    directory = "." if path == "-" else os.path.dirname(path) or "."
+    try:
+        return read_grants(content, directory=directory)
+    except GrantFileError as error:
+        found = {name: getattr(error, name) for name in ("document", "path", "line", "column")}
+        reason = error.reason
+    raise GrantFileError(reason, file=path, **found)
 
 
 def read_grants(
@@ -263,7 +274,10 @@ def _choice(given: Mapping[str, Any] | None, place: _Place) -> TenantChoice | No
         reason = ""
         try:
             content = read_file(place.path(given["file"]), source="tenants.file")
-            names += read_names(content.decode("utf-8-sig"))
+            found = read_names(content.decode("utf-8-sig"))
+            names += found
+            # Whoever writes it may have failed; with --prune it would take away from everybody.
+            reason = "" if found else "it names no tenant."
         except SourceError as error:
             reason = error.reason
         except UnicodeDecodeError:

@@ -66,11 +66,12 @@ def grants_of(words: Words) -> list[Grant]:
     BadUsage
         There is no file, or an empty name.
     GrantFileError
-        A file cannot be read as grants.
+        A file cannot be read as grants, or there is no grant in any of them.
     """
     import os
 
     from kfsecrets_ext.admin import load_grants
+    from kfsecrets_ext.admin.grants import GrantFileError
 
     from .flags import BadUsage
 
@@ -88,7 +89,11 @@ def grants_of(words: Words) -> list[Grant]:
             files += found
         else:
             files.append(place)
-    return [grant for file in files for grant in load_grants(file)]
+    grants = [grant for file in files for grant in load_grants(file)]
+    if not grants:
+        # As kubectl: what wrote them may have failed, and --prune would take everything away.
+        raise GrantFileError("there is no grant in what -f names.")
+    return grants
 
 
 def make_plan(words: Words, cluster: Cluster, grants: Sequence[Grant]) -> Plan:
@@ -142,8 +147,14 @@ def make_plan(words: Words, cluster: Cluster, grants: Sequence[Grant]) -> Plan:
 def _inside(directory: str, recursive: bool) -> Sequence[str]:
     import os
 
+    from kfsecrets_ext.admin.grants import GrantFileError
+
+    def refuse(error: OSError) -> None:
+        # What is in there may be what --prune would take away.
+        raise GrantFileError(f"{error.strerror}.", file=str(error.filename))
+
     found: list[str] = []
-    for place, below, files in os.walk(directory):
+    for place, below, files in os.walk(directory, onerror=refuse):
         if not recursive:
             below.clear()
         found += [

@@ -67,6 +67,8 @@ def _run(words: Words) -> int:
     namespace = words.text("namespace")
     if namespace == "":
         raise BadUsage("-n/--namespace is empty")
+    if len(words.texts("namespace")) > 1 or (namespace is not None and "," in namespace):
+        raise BadUsage("one tenant at a time is looked at")
     from kfsecrets_ext.admin.diagnosis import diagnose
 
     with connected(words) as cluster:

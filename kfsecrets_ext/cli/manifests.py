@@ -124,14 +124,18 @@ def _expanded(names: Sequence[str], recursive: bool, bad: list[str]) -> Iterator
         if name == "-" or not os.path.isdir(name):
             yield name
             continue
-        inside = sorted(_inside(name, recursive))
-        if not inside:
+        before = len(bad)
+        inside = sorted(_inside(name, recursive, bad))
+        if not inside and len(bad) == before:
             bad.append(f"{name}: no .yaml, .yml or .json file is in this directory.")
         yield from inside
 
 
-def _inside(directory: str, recursive: bool) -> Iterator[str]:
-    for place, below, files in os.walk(directory):
+def _inside(directory: str, recursive: bool, bad: list[str]) -> Iterator[str]:
+    def tell(error: OSError) -> None:
+        bad.append(f"{error.filename}: {error.strerror}.")
+
+    for place, below, files in os.walk(directory, onerror=tell):
         if not recursive:
             below.clear()
         for file in files:

@@ -177,16 +177,18 @@ def check_tenants(words: Words) -> None:
     ]
     if len(given) > 1:
         raise BadUsage("choose the tenants one way: --" + " or --".join(given))
-    if "namespace" in given and "" in words.texts("namespace"):
+    names = words.texts("namespace")
+    if "" in names or ("namespace" in words.given and not names):
         raise BadUsage("-n/--namespace is empty")
 
 
 def check_write(words: Words) -> None:
-    """Refuse options of writing that do not go together.
+    """Refuse options of writing that do not go together, and a report that is none.
 
     Raises
     ------
     BadUsage
+    NotAReport
     """
     from .flags import BadUsage
 
@@ -194,6 +196,11 @@ def check_write(words: Words) -> None:
         for name in ("report", "resume"):
             if words.text(name) is not None:
                 raise BadUsage(f"--{name} is for what is written: not with --dry-run")
+    resumed = words.text("resume")
+    if resumed is not None:
+        from kfsecrets_ext.admin import Report
+
+        Report.load(str(resumed))  # before the tenants are looked at, which may take minutes
 
 
 def dry_run(words: Words) -> str:

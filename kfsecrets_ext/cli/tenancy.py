@@ -112,6 +112,8 @@ def warn_of(tenants: Sequence[Tenant]) -> None:
 def _named(words: Words, cluster: Cluster) -> list[Tenant] | None:
     from kfsecrets_ext.admin import tenants
 
+    from .flags import BadUsage
+
     if words.switch("all-tenants"):
         return tenants(cluster, everyone=True)
     selector = words.text("selector")
@@ -121,6 +123,9 @@ def _named(words: Words, cluster: Cluster) -> list[Tenant] | None:
     place = words.text("tenants-from")
     if place is not None:
         names = _from_file(str(place))
+        if not names:
+            # Not without a word those that are meant where the option is not given.
+            raise BadUsage("the file of --tenants-from names no tenant")
     return tenants(cluster, names=names) if names else None
 
 
