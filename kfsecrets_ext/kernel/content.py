@@ -10,12 +10,14 @@ import base64
 import binascii
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
 from typing import Any
 
 from kfsecrets_ext.redaction import FAILED, Redactor, marker
 from kfsecrets_ext.redaction.lists import joined, leaves
+from kfsecrets_ext.redaction.shown import may_hide
 
 from .texts import may_end_in_a_beginning
 
@@ -118,9 +120,9 @@ class Masker:
     def text(self, text: str) -> str:
         """Return a text, masked."""
         # The first is quick where there is nothing, and the second tells what there was.
-        if self._redactor.redact(text) == text:
+        if not may_hide(text) and self._redactor.redact(text) == text:
             return text
-        masked, findings = self._redactor.mask(text)
+        masked, findings = self._redactor.mask_shown(text)
         self.found.update((one.label, one.rule) for one in findings)
         return masked
 
@@ -156,6 +158,8 @@ class Masker:
         whole = "\n".join(texts)
         is_quiet = index.is_quiet(whole)
         if not is_quiet and self._redactor.redact(whole) != whole:
+            return False
+        if may_hide(whole) and any(self._redactor.mask_hidden(one).findings for one in texts):
             return False
         # Where one of them ends is not where the whole does.
         if is_quiet and not index.heads:
@@ -249,14 +253,29 @@ class Masker:
             elif key == "state" and isinstance(child, dict):
                 # Names of traits, and the names of the classes that show them.
                 result[key] = {
-                    name if _TRAIT.fullmatch(name) else self.text(name): _plain(one)
-                    if name.startswith(_WIDGET)
-                    else self.walk(one)
+                    name if _TRAIT.fullmatch(name) else self.text(name): self._trait(name, one)
                     for name, one in child.items()
                 }
             else:
                 result[_free(self.text(key), result)] = self.walk(child)
         return result
+
+    def _trait(self, name: str, node: Any) -> Any:
+        if name.startswith(_WIDGET):
+            return _plain(node)
+        if name == "outputs" and isinstance(node, (list, tuple)):
+            return [self.walk(one) for one in self._outputs(node)]
+        return self.walk(node)
+
+    def _outputs(self, outputs: Sequence[Any]) -> Iterator[Any]:
+        """Yield the outputs of a widget: pieces of a stream that hold a value together as one."""
+        for name, group in groupby(outputs, _stream_of):
+            pieces = list(group)
+            text = "" if name is None else "".join(one["text"] for one in pieces)
+            if len(pieces) > 1 and self._redactor.mask_shown(text).findings:
+                yield {**pieces[0], "text": text}
+            else:
+                yield from pieces
 
     def _expressions(self, node: Any) -> Any:
         if not isinstance(node, dict):
@@ -386,6 +405,13 @@ def _texts(node: Any) -> Iterator[str]:
         yield str(node)
     else:
         _plain(node)
+
+
+def _stream_of(output: Any) -> str | None:
+    """Return of which stream an output is a piece, if it is."""
+    if not isinstance(output, dict) or output.get("output_type") != "stream":
+        return None
+    return str(output.get("name")) if isinstance(output.get("text"), str) else None
 
 
 def _plain(node: Any) -> Any:

@@ -44,7 +44,7 @@ class Gate:
     def __init__(self, redactor: Redactor, knowledge: Knowledge):
         self._redactor = redactor
         self._knowledge = knowledge
-        self._channels = Channels(redactor.stream)
+        self._channels = Channels(redactor)
         self._timer = Timer(self._flush_due)
         self.lock = threading.RLock()
         self.failure: str | None = None
@@ -216,7 +216,8 @@ class Gate:
         with self.lock:
             try:
                 self._look()
-                return stream.feed(text) if text else stream.flush()
+                shown = stream.feed(text) if text else stream.flush()
+                return self._redactor.mask_hidden(shown).text
             except Exception:  # noqa: BLE001 - whatever it is, the text must not pass
                 return CLOSED + "\n"
 

@@ -8,7 +8,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kfsecrets_ext.redaction import Stream
+from kfsecrets_ext.redaction import Masked, Redactor, Stream
 
 __all__ = ["Channel", "Channels", "Timer"]
 
@@ -33,32 +33,46 @@ class Channel:
         When text that may wait has to go on.
     """
 
-    def __init__(self, name: str, parent: dict[str, Any], stream: Stream):
+    def __init__(
+        self,
+        name: str,
+        parent: dict[str, Any],
+        stream: Stream,
+        mask_hidden: Callable[[str], Masked],
+    ):
         self.name = name
         self.parent = parent
         self.send: Callable[[Channel, str], object] = lambda _, text: text
         self.due: float | None = None
         self._stream = stream
+        self._mask_hidden = mask_hidden
+        self._hidden: Counter[tuple[str, str]] = Counter()
         self._told: Counter[tuple[str, str]] = Counter()
 
     def feed(self, text: str) -> str:
         """Take text; return what can be shown now."""
         if self.due is None:
             self.due = time.monotonic() + WAIT
-        return self._stream.feed(text)
+        return self._look_behind(self._stream.feed(text))
 
     def flush(self) -> str:
         """Return what waited."""
         self.due = None
-        return self._stream.flush()
+        return self._look_behind(self._stream.flush())
 
     def found(self) -> Counter[tuple[str, str]]:
         """Return how often each (label, rule) was masked since this was asked last."""
-        if self._stream.found == self._told:
+        if self._stream.found == self._told and not self._hidden:
             return Counter()
-        fresh = self._stream.found - self._told
+        fresh = self._stream.found - self._told + self._hidden
         self._told = self._stream.found.copy()
+        self._hidden.clear()
         return fresh
+
+    def _look_behind(self, text: str) -> str:
+        masked, findings = self._mask_hidden(text)
+        self._hidden.update((one.label, one.rule) for one in findings)
+        return masked
 
 
 class Channels:
@@ -68,12 +82,11 @@ class Channels:
 
     Parameters
     ----------
-    make : callable
-        Makes a `Stream`.
+    redactor : Redactor
     """
 
-    def __init__(self, make: Callable[[], Stream]):
-        self._make = make
+    def __init__(self, redactor: Redactor):
+        self._redactor = redactor
         self._channels: OrderedDict[tuple[str, str], Channel] = OrderedDict()
 
     def get(self, name: str, parent: dict[str, Any]) -> Channel:
@@ -81,7 +94,9 @@ class Channels:
         key = (_identity(parent), name)
         channel = self._channels.get(key)
         if channel is None:
-            channel = self._channels[key] = Channel(name, parent, self._make())
+            stream = self._redactor.stream()
+            channel = Channel(name, parent, stream, self._redactor.mask_hidden)
+            self._channels[key] = channel
         else:
             self._channels.move_to_end(key)
         return channel

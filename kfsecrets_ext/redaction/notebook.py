@@ -104,7 +104,7 @@ def redact_notebook(
 
 class _Walk:
     def __init__(self, redactor: Redactor):
-        self._mask = redactor.mask
+        self._mask = redactor.mask_shown
         self._contains = redactor.contains
         self._stream = redactor.stream
         self._index = redactor.index
@@ -129,6 +129,9 @@ class _Walk:
         if isinstance(node, str):
             parent[key] = self._masked(node, where)
         elif isinstance(node, MutableMapping):
+            if isinstance(node.get("outputs"), MutableSequence):
+                # Of a widget that shows outputs.
+                self._across(node["outputs"], where)
             for name in list(node):
                 self.child(node, name, f"{where}[{self._shown(name)!r}]")
             self._keys(node, where)
@@ -233,6 +236,8 @@ class _Walk:
         """Mask what stands in two outputs of one stream, one half in each."""
         by_name: dict[str, list[Any]] = {}
         for output in outputs:
+            if not isinstance(output, MutableMapping):
+                continue
             if output.get("output_type") == "stream" and _joined(output.get("text")) is not None:
                 by_name.setdefault(output.get("name", "stdout"), []).append(output)
         for name, parts in by_name.items():

@@ -12,6 +12,7 @@ from .forms import is_public, reason_against
 from .index import Index, MakeEngine, build, combined
 from .record import Known, Record
 from .scan import Range, marker, scan
+from .shown import look, may_hide
 from .stream import FAILED, Stream
 
 if TYPE_CHECKING:
@@ -179,6 +180,45 @@ class Redactor:
             if not ranges:
                 return Masked(text, ())
             return _replaced(text, ranges)
+        except Exception:  # noqa: BLE001 - whatever it is, the text must not pass
+            return Masked(FAILED, (Finding("", "failed"),))
+        except BaseException as error:  # noqa: BLE001
+            stopped = type(error)
+        del text
+        # Outside of the handler, so that no frame that holds the text is shown with it.
+        raise stopped
+
+    def mask_shown(self, text: str) -> Masked:
+        """Return a whole text with each known value replaced, also where markup or a dump hide it.
+
+        Parameters
+        ----------
+        text : str
+
+        Returns
+        -------
+        Masked
+        """
+        shown, hidden = self.mask_hidden(text)
+        masked, findings = self.mask(shown)
+        return Masked(masked, hidden + findings)
+
+    def mask_hidden(self, text: str) -> Masked:
+        """Return a text with the values replaced that markup, borders or a dump hide.
+
+        Parameters
+        ----------
+        text : str
+
+        Returns
+        -------
+        Masked
+        """
+        if not may_hide(text):
+            return Masked(text, ())
+        try:
+            shown, ranges = look(self.index(), text)
+            return Masked(shown, tuple(Finding(one.label, one.rule) for one in ranges))
         except Exception:  # noqa: BLE001 - whatever it is, the text must not pass
             return Masked(FAILED, (Finding("", "failed"),))
         except BaseException as error:  # noqa: BLE001

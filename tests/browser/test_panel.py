@@ -11,6 +11,8 @@ from playwright.sync_api import expect
 from browser import answers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from playwright.sync_api import Response
 
     from browser.conftest import Notebook
@@ -113,24 +115,6 @@ def test_keys_fold_and_unfold(opened: Panel) -> None:
 
 def test_everything_is_reached_by_keyboard_and_visibly_so(opened: Panel) -> None:
     expect(opened.credentials).to_have_count(2)
-    opened.filter.focus()
-    order: list[str] = []
-    for _ in range(30):
-        opened.page.keyboard.press("Tab")
-        focused = opened.page.evaluate(
-            """() => {
-              const node = document.activeElement;
-              const style = getComputedStyle(node);
-              const own = node.matches('.jp-KfSecrets button');
-              const shown = !own || (style.outlineStyle !== 'none'
-                && getComputedStyle(node.parentElement).opacity === '1');
-              return [node.ariaLabel ?? node.textContent, shown];
-            }"""
-        )
-        order.append(focused[0])
-        assert focused[1], focused[0]
-        if focused[0] == "Copy code for key second of test-secret":
-            break
     wanted = [
         "Refresh",
         "database",
@@ -142,11 +126,38 @@ def test_everything_is_reached_by_keyboard_and_visibly_so(opened: Panel) -> None
         "Insert code for key second of test-secret",
         "Copy code for key second of test-secret",
     ]
-    assert [each for each in order if each in wanted] == wanted
+    reached: list[str] = []
+    # While it starts JupyterLab may take the focus, as for the launcher.
+    for _ in range(3):
+        reached = [one for one in _reached_by_tab(opened, wanted[-1]) if one in wanted]
+        if reached == wanted:
+            break
+    assert reached == wanted
     opened.disclosure("database").press("Enter")
     expect(opened.disclosure("database")).to_have_attribute("aria-expanded", "false")
     opened.disclosure("database").press("Space")
     expect(opened.disclosure("database")).to_have_attribute("aria-expanded", "true")
+
+
+def _reached_by_tab(panel: Panel, last: str) -> Iterator[str]:
+    """Go from the filter on by the tabulator; yield what has the focus, which has to be seen."""
+    panel.filter.focus()
+    for _ in range(30):
+        panel.page.keyboard.press("Tab")
+        name, is_shown = panel.page.evaluate(
+            """() => {
+              const node = document.activeElement;
+              const style = getComputedStyle(node);
+              const own = node.matches('.jp-KfSecrets button');
+              const shown = !own || (style.outlineStyle !== 'none'
+                && getComputedStyle(node.parentElement).opacity === '1');
+              return [node.ariaLabel ?? node.textContent, shown];
+            }"""
+        )
+        assert is_shown, name
+        yield name
+        if name == last:
+            return
 
 
 def test_every_state_has_its_word_and_its_reason(lab: Notebook, panel: Panel) -> None:

@@ -91,6 +91,37 @@ def test_a_value_spread_over_a_list_leaves_one_marker(
     assert sum(masker.found.values()) == 2 * str(expected).count(MARKER)
 
 
+def stream(text: str, name: str = "stdout") -> dict[str, str]:
+    return {"output_type": "stream", "name": name, "text": text}
+
+
+@pytest.mark.parametrize("size", [1, 3, 9])
+def test_a_value_that_is_appended_to_an_output_widget_leaves_one_marker(
+    masker: Masker, size: int
+) -> None:
+    pieces = [stream(VALUE[at : at + size]) for at in range(0, len(VALUE), size)]
+    around = [stream("before\n"), stream("an error", "stderr"), {"output_type": "display_data"}]
+    given = [*around, *pieces, stream("after", "stderr"), *[stream("x", "stderr")] * 70]
+    content = {"data": {"method": "update", "state": {"outputs": given}, "buffer_paths": []}}
+    shown = masker.content("comm_msg", content)["data"]["state"]["outputs"]
+    assert shown == [*around, stream(MARKER), stream("after", "stderr"), *given[-70:]]
+    quiet = [*around, *[stream("one "), stream("two")] * 40]
+    content["data"]["state"] = {"outputs": quiet}
+    assert masker.content("comm_msg", content) == content
+
+
+@pytest.mark.parametrize("others", [{}, MANY], ids=["few", "many"])
+def test_what_markup_hides_is_masked_in_messages_of_few_and_of_many_texts(
+    masker: Masker, others: dict[str, str]
+) -> None:
+    hidden = f"<b>{VALUE[:6]}</b>{VALUE[6:]}"
+    data = {"text/html": hidden, "application/json": {"a": [hidden, "b"], **others}}
+    shown = masker.content("display_data", {"data": data, "metadata": {}})["data"]
+    assert shown["text/html"] == f"<b>{MARKER}</b>"
+    assert shown["application/json"] == {"a": [f"<b>{MARKER}</b>", "b"], **others}
+    assert masker.found["test-secret/foo", "value"] == 2
+
+
 @given(
     st.lists(st.integers(0, len(VALUE)), max_size=len(VALUE)),
     st.lists(st.sampled_from(["one", "two three", "", "4", "{", "\n"]), max_size=3),

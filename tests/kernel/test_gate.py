@@ -361,7 +361,7 @@ def test_a_failure_replaces_the_output_and_never_the_conversation(
 
     monkeypatch.setattr(kernel.redactor, "redact", fail)
     monkeypatch.setattr(kernel.redactor, "mask", fail)
-    monkeypatch.setattr(kernel.gate._channels, "_make", fail)
+    monkeypatch.setattr(kernel.gate._channels._redactor, "stream", fail)
     _speak(kernel)
 
 

@@ -141,6 +141,11 @@ def _without_entities(data: bytes) -> Iterator[bytes]:
         )
 
 
+def _without_tags(data: bytes) -> Iterator[bytes]:
+    if b"<" in data:
+        yield re.sub(rb"<[^<>]{1,1000}>", b"", data)
+
+
 def _without_percents(data: bytes) -> Iterator[bytes]:
     if b"%" in data:
         yield urllib.parse.unquote_to_bytes(data)
@@ -207,6 +212,7 @@ def _backwards(data: bytes) -> Iterator[bytes]:
 _WAYS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
     "colours dropped": _without_colours,
     "zero width dropped": _without_zero_width,
+    "tags dropped": _without_tags,
     "unescaped": _unescaped,
     "entities": _without_entities,
     "percents": _without_percents,

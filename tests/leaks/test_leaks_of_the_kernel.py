@@ -104,6 +104,12 @@ n = os.write(2, data[:half]); time.sleep(0.4); n = os.write(2, data[half:])
     "shell": "!cat {PATH}",
     "shell, base64": "!base64 {PATH}",
     "shell, hex": "!od -An -tx1 {PATH}",
+    "shell, the file and its dump": "!cat {PATH}; od -A x -t x1z {PATH}",
+    "shell, an indented dump": "!od -t x1 {PATH} | sed 's/^/   /'",
+    "a dump in a line of a log": """
+logging.getLogger('a').warning('it is %s', subprocess.getoutput(f"od -A x -t x1z {PATH}"))
+print(subprocess.run(["od", "-t", "x1", PATH], capture_output=True))
+""",
     "cell of bash": "%%bash -s {PATH}\ncat $1",
     "C's puts": "n = libc.puts(v.encode()); n = libc.fflush(None)",
     "C's printf": "n = libc.printf(b'%s and %d\\n', v.encode(), 5); n = libc.fflush(None)",
@@ -213,7 +219,27 @@ display(w)
 with w: print(v); display(v)
 w.outputs
 """,
+    "output widget, appended": """
+half = len(v) // 2
+w = ipywidgets.Output()
+w.append_stdout(v[:half]); w.append_stdout(v[half:])
+""",
+    "output widget, by character": """
+w = ipywidgets.Output()
+for one in v[:100]: w.append_stdout(one)
+""",
     "rich": "import rich; rich.print({'a': v})",
+    "rich, a text": "import rich.markup; rich.print('it is', rich.markup.escape(v))",
+    "rich, a frame": """
+import rich.panel
+rich.print(rich.panel.Panel(rich.markup.escape(v), width=24))
+""",
+    "highlighted": """
+import pygments, pygments.lexers as lexers, pygments.formatters as formatters
+HTML(pygments.highlight('x = ' + v, lexers.BashLexer(), formatters.HtmlFormatter()))
+""",
+    "bold": "HTML('<b>' + html.escape(v[:9]) + '</b>' + html.escape(v[9:]))",
+    "dump, as a list": "x = !od -t x1 {PATH}\nx",
     "system, as a list": "x = !cat {PATH}\nx",
     "cell of Python": "%%python\nprint(open('PLACE').read())",
 }
@@ -301,9 +327,6 @@ class Judge:
         return [way for one in self.secret for way in leaks(data, one)] if data else []
 
 
-# What is not masked whole yet. rich breaks a value over lines of HTML, each in its own tag.
-SHOULD = {"pem": ["rich"]}
-
 MATRIX = {
     **{f"printed, {name}": (PRINTED, name) for name in NAMES},
     **{f"shown, {name}": (SHOWN, name) for name in ("token", "quotes", "unicode", "pem")},
@@ -332,8 +355,7 @@ def test_no_channel_shows_a_value(kernel: tuple[Kernel, Path], cells: str) -> No
                 assert cell.reply["status"] == "ok", (channel, cell.contents("error"))
     running.later(0.3)
     judge.look("afterwards")
-    expected = SHOULD.get(name, []) if channels is SHOWN else []
-    assert [channel for channel, _ in judge.found()] == expected, judge.found()
+    assert judge.found() == []
 
 
 @pytest.mark.parametrize("name", ["token", "quotes", "unicode"])

@@ -157,6 +157,16 @@ def test_options_of_a_widget_that_spell_a_value_become_one_marker(known: Redacto
     assert report.masked == 1
 
 
+def test_what_was_appended_to_an_output_widget_becomes_one_marker(known: Redactor) -> None:
+    made = notebook(display(text__html=f"<b>{VALUE[:5]}</b>{VALUE[5:]}"))
+    outputs = [{"output_type": "stream", "name": "stdout", "text": one} for one in VALUE]
+    made["metadata"]["widgets"] = {"state": {"id": {"state": {"outputs": outputs}}}}
+    assert known.redact_notebook(made).masked == 2
+    texts = [one["text"] for one in made["metadata"]["widgets"]["state"]["id"]["state"]["outputs"]]
+    assert "".join(texts) == "[redacted:s/token]"
+    assert made["cells"][0]["outputs"][0]["data"]["text/html"] == "<b>[redacted:s/token]</b>"
+
+
 def test_source_is_reported_or_masked(known: Redactor) -> None:
     made = notebook(source=f"token = '{VALUE}'")
     report = known.redact_notebook(made)
