@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from kfsecrets_ext.cluster import SECRET, Kind
 from kfsecrets_ext.poddefaults import Finding
 
 from .compare import Field
 from .tenants import Tenant
 from .wanted import Book
 
-__all__ = ["Action", "Change", "Plan", "keep_needed"]
+__all__ = ["Action", "Change", "Plan", "keep_needed", "kind_name", "not_listed"]
 
 Action = Literal[
     "create",
@@ -43,12 +44,13 @@ class Change:
     kind : str
         ``"Secret"`` or ``"PodDefault"``.
     name : str
+        ``"*"`` for what may not be listed, and would have to be, to prune.
     action : str
         ``"create"``, ``"change"``, ``"unchanged"``, ``"delete"``; ``"recreate"``: it is deleted
         and created; ``"foreign"``: it is not ours and stays as it is; ``"forbidden"``: whoever
-        asks may not; ``"keep"``: it is no longer granted and stays, the note says why;
-        ``"unknown"``: it may not be read, and is created where there is none; ``"invalid"``: the
-        grant cannot be written for this tenant.
+        asks may not, or may not see whether there is one; ``"keep"``: it is no longer granted and
+        stays, the note says why; ``"unknown"``: it may not be read, and is created where there is
+        none; ``"invalid"``: the grant cannot be written for this tenant.
     fields : tuple of Field
         What differs.
     findings : tuple of Finding
@@ -91,6 +93,16 @@ class Change:
             "findings": [{**one.to_json(), "namespace": self.tenant} for one in self.findings],
             "note": self.note,
         }
+
+
+def kind_name(kind: Kind) -> Literal["Secret", "PodDefault"]:
+    """Name the kind as a change does."""
+    return "Secret" if kind == SECRET else "PodDefault"
+
+
+def not_listed(who: str, kind: Kind, consequence: str) -> str:
+    """Say that what is there may not be seen, and what follows."""
+    return f"{who} may not list {kind_name(kind)}s here: {consequence}."
 
 
 def keep_needed(changes: Iterable[Change], *, readable: bool) -> Iterator[Change]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -24,6 +25,7 @@ from kfsecrets_ext.errors import InvalidName
 from .manifests import to_yaml
 
 __all__ = [
+    "ALIASES",
     "ENDPOINTS",
     "RIGHTS",
     "ROLE_NAME",
@@ -40,6 +42,12 @@ ROLE_NAME: Final = "kfsecrets-admin"
 
 VERBS: Final = ("tenants", "plan", "apply", "rotate", "delete", "prune", "verify", "doctor")
 """What an administrator does with this package."""
+
+_COMMANDS: Final = {"plan": "diff", "prune": "apply --prune"}
+"""What is typed for it, where that is another word."""
+
+ALIASES: Final = {"diff": "plan", "create": "apply"}
+"""Commands that stand for one of `VERBS`."""
 
 SERVICE: Final = Kind("", "v1", "services", "Service")
 ENDPOINTS: Final = Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
@@ -74,6 +82,7 @@ class Right:
 
 
 _CHANGES = ("apply", "rotate", "prune")
+_WIDTH = 90
 
 RIGHTS: Final[tuple[Right, ...]] = (
     Right("list", NAMESPACE, ("tenants", "doctor"), "to find tenants by their label"),
@@ -86,12 +95,23 @@ RIGHTS: Final[tuple[Right, ...]] = (
     Right(
         "get", SECRET, ("plan", "apply", "rotate", "verify"), "the keys, and the source of a grant"
     ),
-    Right("create", SECRET, ("apply",), "a new Secret"),
+    Right("create", SECRET, ("apply", "rotate"), "a new Secret, or one of a new name or type"),
     Right("patch", SECRET, ("apply", "rotate"), "a new value, by server-side apply"),
-    Right("delete", SECRET, ("apply", "prune", "delete"), "to take it away, or replace its type"),
+    Right(
+        "delete",
+        SECRET,
+        ("apply", "rotate", "prune", "delete"),
+        "to take it away, or replace its type",
+    ),
     Right("list", PODDEFAULT, ("plan", *_CHANGES, "delete", "verify", "doctor"), "what is there"),
     Right("create", PODDEFAULT, ("apply",), "a new PodDefault"),
-    Right("patch", PODDEFAULT, ("apply",), "a change, by server-side apply", ("create", "delete")),
+    Right(
+        "patch",
+        PODDEFAULT,
+        ("apply", "rotate"),
+        "a change, by server-side apply",
+        ("create", "delete"),
+    ),
     Right("delete", PODDEFAULT, ("prune", "delete"), "to take it away"),
     Right("list", POD, ("rotate", "prune", "delete", "verify"), "who keeps an old value"),
     Right("create", POD, ("verify", "doctor"), "a dry run through admission; nothing is made"),
@@ -111,11 +131,11 @@ def rights_for(verbs: Iterable[str]) -> tuple[Right, ...]:
     Raises
     ------
     InvalidName
-        One is none of `VERBS`.
+        One is none of `VERBS`, and of `ALIASES`.
     """
-    wanted = set(verbs)
+    wanted = {ALIASES.get(verb, verb) for verb in verbs}
     for verb in sorted(wanted - set(VERBS)):
-        raise InvalidName("verb", verb, reason=f"it is none of {', '.join(VERBS)}")
+        raise InvalidName("verb", verb, reason=f"it is none of {', '.join((*VERBS, *ALIASES))}")
     return tuple(right for right in RIGHTS if wanted & set(right.verbs))
 
 
@@ -130,7 +150,7 @@ def cluster_role(
     Parameters
     ----------
     verbs : collection of str
-        Ours, of `VERBS`.
+        Ours, of `VERBS` or `ALIASES`.
     name : str
     without : collection of Right
         What is left out.
@@ -158,16 +178,14 @@ def cluster_role(
 
 def cluster_role_yaml(verbs: Collection[str] = VERBS, *, name: str = ROLE_NAME) -> str:
     """Write the ClusterRole as YAML, with a comment that says what each right is for."""
-    lines = [
-        f"# What `jupyter kfsecrets {' | '.join(verbs)}` needs, and nothing else.",
-        "# Whoever has it reads and writes every Secret of the cluster, and may create pods: bind",
-        "# it to few. To leave a part out:",
-        "#   jupyter kfsecrets clusterrole VERB…",
-        "#",
-    ]
+    rights = rights_for(verbs)
+    ours = {ALIASES.get(verb, verb): _COMMANDS.get(verb, verb) for verb in verbs}
+    lines = [f"# What `jupyter kfsecrets {' | '.join(ours.values())}` needs, and nothing else."]
+    lines += [f"# {line}" for line in textwrap.wrap(" ".join(_said_of(ours, rights)), _WIDTH)]
+    lines += ["# To leave a part out:", "#   jupyter kfsecrets clusterrole VERB…", "#"]
     lines += [
-        f"# {right!s}: {right.why} ({', '.join(verb for verb in right.verbs if verb in verbs)})"
-        for right in rights_for(verbs)
+        f"# {right!s}: {right.why} ({', '.join(ours[one] for one in right.verbs if one in ours)})"
+        for right in rights
     ]
     return "\n".join(lines) + "\n" + to_yaml(cluster_role(verbs, name=name))
 
@@ -175,6 +193,29 @@ def cluster_role_yaml(verbs: Collection[str] = VERBS, *, name: str = ROLE_NAME) 
 def shipped() -> str:
     """Give the manifest that comes with this package, for all verbs."""
     return files(__package__).joinpath("clusterrole.yaml").read_text(encoding="utf-8")
+
+
+def _said_of(verbs: Collection[str], rights: Collection[Right]) -> Iterator[str]:
+    """Say what whoever has these rights may do, and what these verbs do with more of them."""
+    secrets = {right.verb for right in rights if right.kind == SECRET}
+    reads, writes = secrets & {"get", "list", "watch"}, secrets & {"create", "patch", "delete"}
+    powers = []
+    if secrets:
+        does = " and ".join([*(["reads"] if reads else []), *(["writes"] if writes else [])])
+        powers.append(f"{does} every Secret of the cluster")
+    if any(right.kind == POD and right.verb == "create" for right in rights):
+        # a pod mounts what it likes of its namespace
+        powers.append("may create pods, which can mount any Secret")
+    if powers:
+        yield f"Whoever has it {', and '.join(powers)}: bind it to few."
+    else:
+        yield "It reads no Secret, and writes nothing."
+    if "tenants" not in verbs and not {*verbs} <= {"doctor"}:
+        yield "To choose tenants with -A or -l, add tenants."
+    if "prune" in verbs and "apply" not in verbs:
+        yield "To write what is granted, add apply."
+    if "rotate" in verbs and "verify" not in verbs:
+        yield "To prove a canary, add verify."
 
 
 def _by_kind(rights: Iterable[Right]) -> Iterator[tuple[Kind, list[Right]]]:

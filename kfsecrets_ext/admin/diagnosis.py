@@ -312,7 +312,10 @@ class _Walk:
     def _seen(self) -> Iterator[Check]:
         fine = 0
         for one in self.tenants:
-            if one.injected is False:
+            if one.injected is False and one.is_source:
+                what = "it is what a hand-over copies from: no PodDefault applies, and none has to"
+                yield Check("namespace", "ok", what, tenant=one.name)
+            elif one.injected is False:
                 what = (
                     f"it does not have the label {'='.join(PROFILE_LABEL)}: the webhook is not "
                     "asked about its pods, and no PodDefault applies"

@@ -11,7 +11,7 @@ from kfsecrets_ext.cluster import LAST_APPLIED, PODDEFAULT, SECRET, Cluster, Kin
 from kfsecrets_ext.errors import ClusterError, InvalidName
 from kfsecrets_ext.poddefaults import Finding
 
-from .changes import Action, Change, Plan, keep_needed
+from .changes import Action, Change, Plan, keep_needed, kind_name, not_listed
 from .compare import (
     OURS,
     Field,
@@ -68,6 +68,8 @@ def plan(
     ------
     InvalidName
         A grant has no tenants, or a tenant would get two grants or Secrets of one name.
+    ValueError
+        The whole cluster would be pruned of everything, for there is no grant.
     Forbidden, Unreachable, ClusterError
     """
     pairs: list[tuple[Grant, Sequence[Tenant]]] = []
@@ -79,6 +81,8 @@ def plan(
         else:
             raise InvalidName("grant", grant.name, reason="it does not say for which tenants it is")
     everywhere = prune and tenants is None
+    if everywhere and not pairs:
+        raise ValueError("to prune without a grant, name the tenants: all of ours would be deleted")
     scope = () if tenants is None else tenants
     return plan_pairs(
         cluster,
@@ -313,13 +317,13 @@ class _Planner:
         tenant, name = metadata["namespace"], metadata["name"]
         grant = (metadata.get("labels") or {}).get(GRANT_LABEL)
         granted = {wanted.grant: wanted for _, wanted in self._wants(tenant)}
-        if grant is None or (grant not in granted and not self._prune):
+        if grant is None or (grant not in granted and not self._prunes(tenant)):
             return None
         if grant in granted and granted[grant].unfit is not None:
             return None  # which one would be wanted is not known
         goes = self._tidy if grant in granted else self._prune
         action: Action = "delete" if goes else "keep"
-        note = "" if goes else "an older one; --prune deletes it once no pod uses it."
+        note = "" if goes else _older(grant)
         lost = others_keys({"metadata": metadata}) if goes and kind == "Secret" else []
         if lost:
             note = f"somebody else's keys go with it: {_some(lost)}."
@@ -332,6 +336,11 @@ class _Planner:
             grant=grant,
             resource_version=metadata["resourceVersion"],
         )
+
+    def _prunes(self, tenant: str) -> bool:
+        """Say whether what is no longer granted goes."""
+        # what a hand-over copies from is granted to no tenant, and would go from all of them
+        return self._prune and not (self._everywhere and Tenant(tenant).is_source)
 
     def _other_secrets(self) -> None:
         """Look for Secrets of the names that are wanted and were not found among ours."""
@@ -540,6 +549,15 @@ class _Planner:
             old = (*found.old_poddefaults, *(_kept(one, used, failed) for one in found.old_secrets))
             readable = (PODDEFAULT, tenant) not in self._standing.unreadable
             yield from keep_needed(map(self._allowed, old), readable=readable)
+            yield from self._not_listed(tenant)
+
+    def _not_listed(self, tenant: str) -> Iterator[Change]:
+        """Say of what it is not known whether something is no longer granted."""
+        kinds = (PODDEFAULT, SECRET) if self._prune else (SECRET,) if self._tidy else ()
+        for kind in kinds:
+            if (kind, tenant) in self._standing.unreadable:
+                note = not_listed(self._cluster.who, kind, "what is no longer granted is not known")
+                yield Change(tenant, kind_name(kind), _ANY, "forbidden", note=note)
 
     def _secret(self, tenant: str, number: int, want: Wanted, found: _Found) -> Change | None:
         change = found.secrets.get(number)
@@ -634,6 +652,15 @@ def _kept_in_step(kept: str) -> str:
     )
 
 
+def _older(grant: str) -> str:
+    return (
+        "an older one; once no pod uses it, `jupyter kfsecrets rotate "
+        f"{grant} --prune` with the values of now deletes it, or "
+        "`jupyter kfsecrets apply -f FILE --prune`."
+    )
+
+
+_ANY = "*"
 _NAMES_LISTED = 16
 _NOT_THERE = ("foreign", "forbidden", "invalid")
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Final
 
 from kfsecrets_ext.cluster import PODDEFAULT, SECRET, Cluster, Kind
 from kfsecrets_ext.errors import ClusterError
 
-from .changes import Change, Plan, keep_needed
+from .changes import Change, Plan, keep_needed, kind_name, not_listed
 from .compare import OURS, others_keys
 from .grant import GRANT_LABEL
 from .parallel import in_order
@@ -19,6 +19,8 @@ from .tenants import Tenant
 from .uses import Use, uses
 
 __all__ = ["remove"]
+
+_KINDS: Final = (PODDEFAULT, SECRET)
 
 
 def remove(cluster: Cluster, names: Iterable[str], tenants: Sequence[Tenant] | None = None) -> Plan:
@@ -36,23 +38,20 @@ def remove(cluster: Cluster, names: Iterable[str], tenants: Sequence[Tenant] | N
     -------
     Plan
         ``"delete"`` and ``"forbidden"`` alone, the latter too for a Secret whose PodDefault has
-        to stay; nothing for a name that is nowhere. A note says which pods still use a Secret,
-        and which keys of others go with it.
+        to stay, and for what may not be listed in a tenant; nothing for a name that is nowhere.
+        A note says which pods still use a Secret, and which keys of others go with it.
 
     Raises
     ------
     Forbidden
-        What is there may not be listed.
+        All namespaces are wanted, and what is there may not be listed.
     """
     wanted = frozenset(names)
     homes = {} if tenants is None else {one.name: one for one in tenants}
     standing = Standing(cluster, sorted(homes), everywhere=tenants is None)
     rows: dict[str, list[Change]] = {}
-    kinds: tuple[tuple[Literal["PodDefault", "Secret"], Any], ...] = (
-        ("PodDefault", PODDEFAULT),
-        ("Secret", SECRET),
-    )
-    for kind, listed in kinds:
+    for listed in _KINDS:
+        kind = kind_name(listed)
         for one in standing.objects(listed, labels=OURS, metadata_only=True):
             metadata = one["metadata"]
             grant = _grant(metadata, wanted)
@@ -71,10 +70,13 @@ def remove(cluster: Cluster, names: Iterable[str], tenants: Sequence[Tenant] | N
     may = rights(cluster, found) if found else {}
     used = _used(cluster, rows)
     changes: list[Change] = []
-    for tenant in found:
-        allowed = (_allowed(one, may[tenant], used, cluster.who) for one in rows[tenant])
-        readable = (PODDEFAULT, tenant) not in standing.unreadable
-        changes.extend(keep_needed(allowed, readable=readable))
+    for tenant in sorted({*found, *(place for _, place in standing.unreadable)}):
+        unseen = {kind for kind, place in standing.unreadable if place == tenant}
+        some = rows.get(tenant, ())
+        allowed = (_allowed(one, may[tenant], used, cluster.who) for one in some)
+        known = keep_needed(allowed, readable=PODDEFAULT not in unseen)
+        changes.extend(_not_seen(tenant, wanted, unseen, cluster.who))
+        changes.extend(known)
     return Plan(
         tuple(changes),
         tuple(homes.get(name) or Tenant(name) for name in sorted({*homes, *found})),
@@ -83,6 +85,16 @@ def remove(cluster: Cluster, names: Iterable[str], tenants: Sequence[Tenant] | N
         cluster.context,
         cluster.who,
     )
+
+
+def _not_seen(
+    tenant: str, names: Iterable[str], kinds: Collection[Kind], who: str
+) -> Iterator[Change]:
+    """Say of what it is not known whether it is there: "nothing to do" would be a lie."""
+    for kind in (one for one in _KINDS if one in kinds):
+        note = not_listed(who, kind, "whether there is one is not known, and it stays")
+        for name in sorted(names):
+            yield Change(tenant, kind_name(kind), name, "forbidden", note=note, grant=name)
 
 
 def _allowed(

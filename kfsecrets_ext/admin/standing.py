@@ -60,18 +60,21 @@ class Standing:
         Raises
         ------
         Forbidden
-            All namespaces are wanted, and may not be listed.
+            All namespaces are wanted, and may not be listed; or the server does not know who asks.
         """
         if not self._everywhere and len(self._namespaces) <= _FEW:
             yield from self._one_by_one(kind, labels, fields, metadata_only)
             return
-        found = self._cluster.list(kind, labels=labels, fields=fields, metadata_only=metadata_only)
+        found: Iterator[dict[str, Any]] = iter(())
         refused = False
         first = None
         try:
+            found = self._cluster.list(
+                kind, labels=labels, fields=fields, metadata_only=metadata_only
+            )
             first = next(found, None)
-        except Forbidden:
-            if self._everywhere:
+        except Forbidden as error:
+            if self._everywhere or error.reason == "Unauthorized":
                 raise
             refused = True
         if refused:
@@ -97,7 +100,9 @@ class Standing:
                         metadata_only=metadata_only,
                     )
                 )
-            except Forbidden:
+            except Forbidden as error:
+                if error.reason == "Unauthorized":
+                    raise
                 self.unreadable.add((kind, namespace))
                 return []
 

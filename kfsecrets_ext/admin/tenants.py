@@ -76,9 +76,17 @@ class Tenant:
         return cls(metadata["name"], owner, labels, labels.get(key) == value, _going(namespace))
 
     @property
+    def is_source(self) -> bool:
+        """Whether it is what a hand-over copies from; one of another name is not known as such."""
+        from .handover import SOURCE_NAMESPACE  # it imports grants, which import this module
+
+        return self.name == SOURCE_NAMESPACE
+
+    @property
     def fix(self) -> str | None:
-        """The command that has the webhook see its pods, where it does not."""
-        if self.injected is not False:
+        """The command that has the webhook see its pods, where it does not and should."""
+        # with the label a hand-over would copy into its own source, and -A would reach it
+        if self.injected is not False or self.is_source:
             return None
         # the profile's controller adds a label only where the key is missing: it stays
         overwrite = " --overwrite" if PROFILE_LABEL[0] in self.labels else ""

@@ -94,6 +94,9 @@ def verify(
     return Result(tuple(found), cluster.server, cluster.context, cluster.who)
 
 
+_APPLY = "jupyter kfsecrets apply -f FILE"
+
+
 @dataclass(frozen=True)
 class _Wanted:
     """A grant, as it is for one tenant."""
@@ -143,6 +146,9 @@ class _Tenant:
         found += self._poddefaults(wanted)
         for one in wanted:
             found += self._secrets(one)
+        tenant = self._tenant()
+        if tenant.is_source and not tenant.injected:
+            return found  # no pod of this namespace is to get it
         probed = [one for one in wanted if self.poddefaults is None or one.name in self.poddefaults]
         customs, no_customs = read(lambda: list(self.cluster.list(NOTEBOOK, namespace=self.name)))
         found += self._probe(probed, customs or [])
@@ -173,6 +179,10 @@ class _Tenant:
         self.space = space
         tenant = self._tenant()
         if not tenant.injected:
+            if tenant.is_source:
+                what = "it is what a hand-over copies from: no PodDefault applies here, as is meant"
+                fix = "name tenants that get the copies, with -n or -A"
+                return [self._check("namespace", "failed", what, fix=fix)]
             label, value = PROFILE_LABEL
             return [
                 self._check(
@@ -196,17 +206,16 @@ class _Tenant:
         return [self._poddefault(one) for one in wanted]
 
     def _poddefault(self, one: _Wanted) -> Check:
-        apply = "jupyter kfsecrets apply"
         stored = (self.poddefaults or {}).get(one.name)
         if stored is None:
-            return self._check("poddefault", "failed", "it is not there", one, fix=apply)
+            return self._check("poddefault", "failed", "it is not there", one, fix=_APPLY)
         if one.spec is None:
             return self._check("poddefault", "ok", "it is there", one)
         kept = PodDefault.from_mapping(stored).spec
         differs = sorted(key for key in {*kept, *one.spec} if kept.get(key) != one.spec.get(key))
         if differs:
             what = f"it is not as granted: {', '.join(differs)}"
-            return self._check("poddefault", "failed", what, one, fix=apply)
+            return self._check("poddefault", "failed", what, one, fix=_APPLY)
         return self._check("poddefault", "ok", "it is as granted", one)
 
     def _secrets(self, one: _Wanted) -> list[Check]:
@@ -224,7 +233,7 @@ class _Tenant:
         if error is not None:
             what = f"whether it is there and has the keys could not be read: {error}"
             return self._check("secret", "unknown", what, one, on=name)
-        mends = "jupyter kfsecrets apply, or whoever brings this Secret"
+        mends = f"{_APPLY}, or whoever brings this Secret"
         if about is None:
             waits = "notebooks start without it" if starts else "notebooks wait for it"
             return self._check(
@@ -239,7 +248,7 @@ class _Tenant:
             return self._check("secret", "failed", what, one, fix=mends, on=name)
         if one.type is not None and name == one.secret and kind != one.type:
             what = f"it is of type {kind}, and {one.type} is granted"
-            fix = f"kubectl delete secret {name} -n {self.name}, then jupyter kfsecrets apply"
+            fix = f"kubectl delete secret {name} -n {self.name}, then {_APPLY}"
             return self._check("secret", "failed", what, one, fix=fix, on=name)
         return self._check("secret", "ok", "it is there, with its keys", one, on=name)
 
@@ -385,7 +394,7 @@ class _Tenant:
                     "failed",
                     f"{whose} {other}",
                     one,
-                    fix="jupyter kfsecrets apply",
+                    fix=_APPLY,
                     on=lack.on,
                 )
             )

@@ -22,7 +22,7 @@ Nothing is applied, and no cluster is asked.
 _EPILOG = """\
 examples:
   jupyter kfsecrets clusterrole | kubectl auth reconcile -f -
-  jupyter kfsecrets clusterrole tenants plan verify --name kfsecrets-auditor
+  jupyter kfsecrets clusterrole tenants diff verify --name kfsecrets-auditor
   kubectl create clusterrolebinding kfsecrets-admin --clusterrole=kfsecrets-admin --user=you
 
 Exit status: 0 done, 1 something failed, 2 usage.
@@ -59,6 +59,7 @@ def _run(words: Words) -> int:
     if name == "":
         raise BadUsage("--name is empty")
     from kfsecrets_ext.admin.clusterrole import (
+        ALIASES,
         ROLE_NAME,
         VERBS,
         cluster_role,
@@ -66,8 +67,9 @@ def _run(words: Words) -> int:
     )
 
     verbs = tuple(map(text, words.before)) or VERBS
-    if not set(verbs) <= set(VERBS):
-        raise BadUsage("a VERB is " + ", ".join(VERBS[:-1]) + f" or {VERBS[-1]}")
+    if not set(verbs) <= {*VERBS, *ALIASES}:
+        known = [*VERBS, *ALIASES]
+        raise BadUsage("a VERB is " + ", ".join(known[:-1]) + f" or {known[-1]}")
     called = ROLE_NAME if name is None else text(name)
     if form == "json":
         from .writing import dump
@@ -86,5 +88,5 @@ _VERB = Verb(
     epilog=_EPILOG,
     flags=_flags,
     run=_run,
-    arguments=[("VERB", "what is done with it: tenants, plan, apply, rotate …; default is all")],
+    arguments=[("VERB", "what is done with it: tenants, diff, apply, rotate …; default is all")],
 )

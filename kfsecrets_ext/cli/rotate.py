@@ -9,20 +9,23 @@ from .sources import SOURCES
 from .verb import Verb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from kfsecrets_ext.admin import Plan, Rotation, Tenant
+    from kfsecrets_ext.admin import Plan, Rotation, Tenant, TenantChoice
     from kfsecrets_ext.cluster import Cluster
 
     from .flags import Flag, Words
 
 __all__ = ["register"]
 
+_SHOWN = 5
+
 _DESCRIPTION = """\
 Give a grant's Secret new values, in the tenants that have it: a canary first where one is asked
-for. Notebooks that mount the Secret's volume get them within about a minute, with no restart;
-which ones keep the old value is told. Where the Secret is immutable, or has a hash in its name,
-the new one gets a new name and the old one stays while a pod mounts it.
+for. -A and -l mean those that have it; who is named with -n has to. Notebooks that mount the
+Secret's volume get them within about a minute, with no restart; which ones keep the old value is
+told. Where the Secret is immutable, or has a hash in its name, the new one gets a new name and the
+old one stays: once no pod uses it, the same values with --prune take it away.
 """
 
 _EPILOG = f"""\
@@ -63,6 +66,7 @@ def _flags() -> Sequence[tuple[str, Sequence[Flag]]]:
                     "these first, with commas, or the first so many",
                     "NS,…|NUMBER",
                 ),
+                Flag("prune", "switch", "delete older Secrets of the grant that no pod uses"),
                 output_flag(*FORMS),
             ],
         ),
@@ -110,7 +114,7 @@ def _rotate_one(words: Words) -> int:
 
     name = text(words.before[0])
     with connected(words) as cluster:
-        tenants = chosen(words, cluster)
+        tenants = _choice(words) or chosen(words, cluster)
         secret = read_secret(words, _kind(words), name)
         refused = problems(secret)
         for sentence in refused:
@@ -124,6 +128,7 @@ def _rotate_one(words: Words) -> int:
             secret,
             canary=_canary(words, tenants),
             adopt=words.switch("adopt"),
+            prune=words.switch("prune"),
         )
         return _carry_out(words, cluster, name, rotation)
 
@@ -139,18 +144,33 @@ def _rotate_file(words: Words) -> int:
     if len(grants) != 1:
         raise BadUsage("one grant is rotated at a time, and the files have another number")
     with connected(words) as cluster:
-        tenants = chosen_or_all(words, cluster)
+        tenants = _choice(words) or chosen_or_all(words, cluster)
         rotation = rotate(
             cluster,
             grants[0] if tenants is not None else for_somebody(grants[0], cluster),
             tenants,
             canary=_canary(words, tenants or ()),
             adopt=words.switch("adopt"),
+            prune=words.switch("prune"),
         )
         return _carry_out(words, cluster, grants[0].name, rotation)
 
 
-def _canary(words: Words, tenants: Iterable[Tenant]) -> tuple[str, ...] | int:
+def _choice(words: Words) -> TenantChoice | None:
+    """Give a choice that names no tenant: of it those are meant that have the grant."""
+    from kfsecrets_ext.admin import TenantChoice
+
+    selector = words.text("selector")
+    if not words.switch("all-tenants") and selector is None:
+        return None
+    return TenantChoice(
+        words.switch("all-tenants"), selector=None if selector is None else str(selector)
+    )
+
+
+def _canary(words: Words, tenants: Iterable[Tenant] | TenantChoice) -> tuple[str, ...] | int:
+    from kfsecrets_ext.admin import TenantChoice
+
     from .flags import BadUsage
     from .sources import text
 
@@ -158,9 +178,11 @@ def _canary(words: Words, tenants: Iterable[Tenant]) -> tuple[str, ...] | int:
     if given is None:
         return ()
     if given.isdecimal():
+        if not int(given):
+            raise BadUsage("--canary is 1 or more tenants; leave it out to rotate all at once")
         return int(given)
     names = tuple(text(part) for part in given.split(","))
-    known = {tenant.name for tenant in tenants}
+    known = set() if isinstance(tenants, TenantChoice) else {tenant.name for tenant in tenants}
     if known and not known.issuperset(names):
         raise BadUsage("--canary names tenants that the other options do not choose")
     return names
@@ -173,7 +195,7 @@ def _carry_out(words: Words, cluster: Cluster, name: str, rotation: Rotation) ->
     from .text import line
     from .writing import Outcome, carry_out, dump, print_names
 
-    for note in kept(rotation):
+    for note in (*kept(rotation), *_without(rotation, name)):
         sys.stderr.write(f"{line(note)}\n")
     if not rotation.plans:
         sys.stderr.write("There is nothing to rotate in these tenants.\n")
@@ -181,14 +203,24 @@ def _carry_out(words: Words, cluster: Cluster, name: str, rotation: Rotation) ->
     outcomes: list[Outcome] = []
     status = 0
     for number, plan in enumerate(rotation.plans):
-        question = "Apply this?" if number == 0 else "Go on with the rest?"
-        outcomes.append(carry_out(words, cluster, plan, question=question))
+        if number == 0:
+            outcomes.append(carry_out(words, cluster, plan))
+        else:
+            stopped = (
+                f"Stopped: the canary has the new values ({_tenants(rotation.canary)}), and the "
+                f"rest keeps the old ones ({_tenants(plan)})"
+            )
+            question = "Go on with the rest?"
+            outcomes.append(carry_out(words, cluster, plan, question=question, stopped=stopped))
         status = outcomes[-1].status
         if status:
             break
         is_last = plan is rotation.plans[-1]
         if dry_run(words) == "none" and not is_last and not _is_proved(cluster, name, plan):
-            sys.stderr.write("The canary failed: the rest keeps the old values.\n")
+            sys.stderr.write(
+                f"The canary failed: it has the new values ({_tenants(plan)}), and the rest keeps "
+                "the old values.\n"
+            )
             status = 1
             break
     form = words.text("output")
@@ -199,6 +231,23 @@ def _carry_out(words: Words, cluster: Cluster, name: str, rotation: Rotation) ->
         reports = [one.report.to_json() for one in outcomes if one.report is not None]
         dump({"rotation": rotation.to_json(), "reports": reports}, str(form))
     return status
+
+
+def _without(rotation: Rotation, name: str) -> Iterator[str]:
+    """Say who was chosen and has no such grant."""
+    lacking = rotation.without
+    if lacking:
+        has = "1 tenant has" if len(lacking) == 1 else f"{len(lacking)} tenants have"
+        yield f"{has} no grant {name}, and nothing is rotated there: {_some(lacking)}."
+
+
+def _tenants(plan: Plan) -> str:
+    return _some([one.name for one in plan.tenants])
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _is_proved(cluster: Cluster, name: str, plan: Plan) -> bool:

@@ -76,7 +76,12 @@ def write(words: Words, cluster: Cluster, plan: Plan, *, question: str = "Apply 
 
 
 def carry_out(
-    words: Words, cluster: Cluster, plan: Plan, *, question: str = "Apply this?"
+    words: Words,
+    cluster: Cluster,
+    plan: Plan,
+    *,
+    question: str = "Apply this?",
+    stopped: str = "Nothing was written",
 ) -> Outcome:
     """Carry a plan out, and tell of it unless machines are to be told.
 
@@ -87,12 +92,15 @@ def carry_out(
     plan : Plan
     question : str
         What is asked at a terminal.
+    stopped : str
+        What is then true if it is not carried out: the beginning of a sentence.
 
     Returns
     -------
     Outcome
     """
     from .options import dry_run
+    from .text import line
 
     mode, for_people = dry_run(words), words.text("output") is None
     blocked = _errors(plan) and not words.switch("ignore-findings")
@@ -105,7 +113,7 @@ def carry_out(
         show_plan(plan, stream=sys.stderr)
     if blocked:
         sys.stderr.write(
-            "Nothing was written: notebooks would not start. Mend what the forecast names, or "
+            f"{line(stopped)}: notebooks would not start. Mend what the forecast names, or "
             "say --ignore-findings.\n"
         )
         return Outcome(plan, None, 1)
@@ -113,7 +121,7 @@ def carry_out(
         from .confirm import confirmed
 
         if not confirmed(question):
-            sys.stderr.write("Nothing was written.\n")
+            sys.stderr.write(f"{line(stopped)}.\n")
             return Outcome(plan, None, 1)
     report = _apply(words, cluster, plan, dry_run=mode == "server")
     if for_people:

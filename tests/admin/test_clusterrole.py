@@ -31,7 +31,14 @@ from kfsecrets_ext.admin.clusterrole import (
 )
 from kfsecrets_ext.admin.diagnosis import diagnose
 from kfsecrets_ext.admin.verify import verify
-from kfsecrets_ext.cluster import NAMESPACE, ROLEBINDING, SECRET, Cluster, connect
+from kfsecrets_ext.cluster import (
+    NAMESPACE,
+    PODDEFAULT,
+    ROLEBINDING,
+    SECRET,
+    Cluster,
+    connect,
+)
 from kfsecrets_ext.errors import InvalidName, SecretError
 from kfsecrets_ext.poddefaults import admit
 from kfsecrets_ext.values import SecretBytes
@@ -62,6 +69,35 @@ def test_a_part_of_the_verbs_has_a_part_of_the_rights() -> None:
     assert rights_for(["tenants"]) == tuple(r for r in RIGHTS if "tenants" in r.verbs)
     with pytest.raises(InvalidName):
         cluster_role(["everything"])
+
+
+def header(*verbs: str) -> str:
+    comment = cluster_role_yaml(verbs).partition("apiVersion")[0]
+    return " ".join(line.lstrip("# ") for line in comment.splitlines())
+
+
+def test_the_words_that_are_typed_stand_for_what_they_do() -> None:
+    assert cluster_role(["diff", "create"]) == cluster_role(["plan", "apply"])
+    for verb in ("plan", "diff"):
+        assert "`jupyter kfsecrets diff` needs, and nothing else." in header(verb)
+    assert "jupyter kfsecrets plan" not in shipped()
+    assert "(create)" in header("create")
+    command = [sys.executable, "-m", "kfsecrets_ext.cli", "clusterrole", "diff", "create"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, cluster_role_yaml(["diff", "create"]))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_header_tells_the_powers_that_are_in_the_rules(verb: str) -> None:
+    may = {(right.verb, right.kind.plural) for right in rights_for([verb])}
+    said = header(verb)
+    reads = not may.isdisjoint({("get", "secrets"), ("list", "secrets")})
+    writes = not may.isdisjoint({(one, "secrets") for one in ("create", "patch", "delete")})
+    assert ("reads every Secret" in said) == (reads and not writes)
+    assert ("reads and writes every Secret" in said) == (reads and writes)
+    assert ("may create pods" in said) == (("create", "pods") in may)
+    assert ("bind it to few" in said) == bool(reads or writes or ("create", "pods") in may)
+    assert ("reads no Secret, and writes nothing" in said) == (verb == "tenants")
 
 
 def test_the_role_is_printed_for_the_verbs_named() -> None:
@@ -96,7 +132,13 @@ class Scene:
         )
         with connect(kubeconfig=server.kubeconfig) as cluster:
             places = admin.tenants(cluster, names=[self.there])
-            granted = [self.grant("aws"), self.grant("old"), self.grant("typed", "my/one")]
+            granted = [
+                self.grant("aws"),
+                self.grant("old"),
+                self.grant("typed", "my/one"),
+                replace(self.grant("hashed"), append_hash=True),
+                replace(self.grant("frozen"), immutable=True),
+            ]
             assert admin.apply(cluster, admin.plan(cluster, granted, places)).ok
         foreign = {"metadata": {"name": "git"}, "data": {"foo": "YmFy"}}
         server.create(f"/api/v1/namespaces/{self.bare}/secrets", foreign)
@@ -170,10 +212,10 @@ class Scene:
         path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
         self.server.call("DELETE", f"{path}/{self.config}")
 
-    def acting(self, without: tuple[Right, ...] = ()) -> Cluster:
+    def acting(self, without: tuple[Right, ...] = (), verbs: tuple[str, ...] = VERBS) -> Cluster:
         """Give the connection of somebody new who is bound to the role, and to nothing else."""
         name = f"{self.prefix}-{next(_number)}"
-        self.server.create(f"{RBAC}/clusterroles", cluster_role(name=name, without=without))
+        self.server.create(f"{RBAC}/clusterroles", cluster_role(verbs, name=name, without=without))
         kind = "rbac.authorization.k8s.io"
         binding = {
             "metadata": {"name": name},
@@ -182,7 +224,7 @@ class Scene:
         }
         self.server.create(f"{RBAC}/clusterrolebindings", binding)
         cluster = connect(kubeconfig=self.server.kubeconfig, impersonate=f"{name}@example.com")
-        probe = next(right for right in RIGHTS if right not in without)
+        probe = next(right for right in rights_for(verbs) if right not in without)
         while not cluster.allowed(probe.verb, probe.kind):
             pass
         return cluster
@@ -237,10 +279,12 @@ class Scene:
             changed = replace(self.grant("old"), desc="another")
             return written(admin.plan(cluster, [*wanted, changed], places, adopt=True))
         if verb == "rotate":
-            one = [places[1]]
-            secret = SecretObject("aws", {"foo": SecretBytes(b"3")})
-            rotation = admin.rotate(cluster, "aws", one, secret)
-            return rotation.to_json(), [written(plan) for plan in rotation.plans]
+            found = []
+            for name, kind in _ROTATED.items():
+                secret = SecretObject(name, {"foo": SecretBytes(b"3")}, kind)
+                rotation = admin.rotate(cluster, name, [places[1]], secret)
+                found.append((rotation.to_json(), [written(plan) for plan in rotation.plans]))
+            return found
         if verb == "delete":
             plan = admin.remove(cluster, ["aws"], places)
             return plan.to_json()["changes"], written(plan)
@@ -267,6 +311,7 @@ class Scene:
         return everywhere, named
 
 
+_ROTATED = {"aws": None, "hashed": None, "frozen": None, "typed": "my/three"}
 _PROFILE = {"apiVersion": "kubeflow.org/v1", "kind": "Profile"}
 
 
@@ -340,6 +385,34 @@ def test_without_one_right_the_verbs_that_are_said_to_need_it_fail(
         assert cluster.allowed(right.verb, right.kind) is False
         failing = {verb for verb in VERBS if scene.does(verb, cluster) != scene.whole(verb)}
     assert failing == set(right.verbs)
+
+
+@pytest.mark.slow
+@pytest.mark.platform
+@pytest.mark.parametrize("kind", _ROTATED)
+def test_the_role_of_rotation_alone_rotates_a_secret_of_each_kind(
+    scene: Scene, tenant_labels: dict[str, str], kind: str
+) -> None:
+    name = f"{scene.prefix}-{kind}"
+    scene.server.create_tenant(name, labels=tenant_labels)
+    tenant = admin.Tenant(name, injected=True)
+    grant = scene.grant("s", "my/one" if kind == "typed" else None)
+    grant = replace(grant, append_hash=kind == "hashed", immutable=kind == "frozen")
+    secret = SecretObject("s", {"foo": SecretBytes(b"3")}, _ROTATED[kind])
+    with connect(kubeconfig=scene.server.kubeconfig) as owner:
+        assert admin.apply(owner, admin.plan(owner, [grant], [tenant])).ok
+        with scene.acting(verbs=("rotate",)) as cluster:
+            rotation = admin.rotate(cluster, "s", [tenant], secret)
+            assert rotation.uses == ()
+            report = admin.apply(cluster, rotation.rest)
+        assert report.ok, report.to_json()
+        assert report.counts["done"] >= 1
+        shown = owner.get(PODDEFAULT, "s", namespace=name)
+        assert shown is not None
+        called = shown["spec"]["volumes"][0]["secret"]["secretName"]
+        live = owner.get(SECRET, called, namespace=name)
+        assert live is not None
+        assert (live["data"], live["type"]) == ({"foo": "Mw=="}, _ROTATED[kind] or "Opaque")
 
 
 @pytest.mark.slow

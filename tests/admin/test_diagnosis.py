@@ -474,3 +474,8 @@ def test_the_embedded_cluster_is_walked_too(tmp_path: Path, monkeypatch: Any) ->
         assert found.state == "ok", [check.what for check in found]
         assert one(diagnose(cluster, "bob"), "namespace").state == "failed"
         assert diagnose(cluster).state == "ok"
+        space = {"metadata": {"name": "kfsecrets-source"}}
+        cluster.apply({"apiVersion": "v1", "kind": "Namespace", **space})
+        found = diagnose(cluster, "kfsecrets-source")
+        assert "hand-over" in one(found, "namespace").what
+        assert "kubectl label" not in json.dumps(found.to_json())

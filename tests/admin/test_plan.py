@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,9 +26,12 @@ from kfsecrets_ext.admin import (
     apply,
     generic,
     plan,
+    rotate,
 )
+from kfsecrets_ext.admin import tenants as find_tenants
+from kfsecrets_ext.admin.handover import SOURCE_NAMESPACE
 from kfsecrets_ext.cluster import NAMESPACE, PODDEFAULT, SECRET, Cluster
-from kfsecrets_ext.errors import InvalidName
+from kfsecrets_ext.errors import Conflict, InvalidName
 from kfsecrets_ext.values import SecretBytes
 
 Make = Callable[..., list[Tenant]]
@@ -480,6 +484,61 @@ def test_prune_keeps_a_secret_that_a_poddefault_may_go_on_asking_for(
     assert not any(one.action == "delete" for one in found)
     apply(cluster, found)
     assert stored(root, tenants) == before
+
+
+@pytest.mark.parametrize("kind", ["Secret", "PodDefault"])
+def test_prune_says_what_it_may_not_list_and_is_no_success(
+    cluster: Cluster, root: Cluster, make_tenants: Make, kind: str
+) -> None:
+    tenants = make_tenants(1)
+    apply(cluster, plan(cluster, [grant()], tenants))
+    barred: Any = Barred(cluster, f"list {kind.lower()}s")
+    for grants in ([], [grant()]):
+        found = plan(barred, grants, tenants, prune=True)
+        (hidden,) = (one for one in found if one.name == "*")
+        assert (hidden.kind, hidden.action) == (kind, "forbidden")
+        assert hidden.note == (
+            f"{cluster.who} may not list {kind}s here: what is no longer granted is not known."
+        )
+        assert not apply(cluster, found).ok
+        assert not any(one.name == "*" for one in plan(barred, grants, tenants))
+
+
+@pytest.fixture
+def source(root: Cluster) -> Iterator[Tenant]:
+    """The hand-over's source, and nothing of these tests in it afterwards."""
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SOURCE_NAMESPACE}}
+    with contextlib.suppress(Conflict):
+        root.create(space)
+    yield find_tenants(root, names=[SOURCE_NAMESPACE])[0]
+    for kind in (PODDEFAULT, SECRET):
+        for one in list(root.list(kind, namespace=SOURCE_NAMESPACE)):
+            root.delete(kind, one["metadata"]["name"], namespace=SOURCE_NAMESPACE)
+
+
+def test_prune_everywhere_leaves_what_a_hand_over_copies_from(
+    cluster: Cluster, make_tenants: Make, source: Tenant
+) -> None:
+    tenants = make_tenants(1)
+    apply(cluster, plan(cluster, [grant("old"), grant()], [*tenants, source]))
+    chosen = replace(grant(), tenants=TenantChoice(names=(tenants[0].name,)))
+    here = [tenants[0].name, source.name]
+    found = plan(cluster, [chosen], prune=True).only(here)
+    assert {one.tenant for one in found if one.writes} == {tenants[0].name}
+    # where it is named it is meant
+    found = plan(cluster, [grant()], [source], prune=True)
+    assert {(one.tenant, one.name) for one in found if one.writes} == {(source.name, "old")}
+
+
+def test_the_label_that_would_make_a_hand_over_copy_into_its_source_is_not_advised(
+    cluster: Cluster, source: Tenant
+) -> None:
+    assert (source.injected, source.fix, source.to_json()["fix"]) == (False, None, None)
+    found = plan(cluster, [grant()], [source])
+    assert "namespace-without-label" not in {one.code for _, one in found.findings}
+    apply(cluster, found)
+    rotation = rotate(cluster, grant(foo="new"), [source])
+    assert "kubectl label" not in json.dumps(rotation.to_json())
 
 
 def test_copies_of_kyverno_are_foreign_though_they_keep_our_labels(

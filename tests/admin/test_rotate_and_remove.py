@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from kfsecrets_ext.admin import (
     Plan,
     SecretObject,
     Tenant,
+    TenantChoice,
     Use,
     apply,
     generic,
@@ -26,7 +28,7 @@ from kfsecrets_ext.admin import (
     uses,
 )
 from kfsecrets_ext.cluster import POD, PODDEFAULT, SECRET, Cluster
-from kfsecrets_ext.errors import InvalidName
+from kfsecrets_ext.errors import Forbidden, InvalidName
 from kfsecrets_ext.values import SecretBytes
 
 Make = Callable[..., list[Tenant]]
@@ -265,6 +267,96 @@ def test_what_was_never_granted_cannot_be_rotated_or_is_somebodys(
     assert tenants[0].name in {one.tenant for one in found}
 
 
+def test_a_choice_that_names_nobody_means_those_that_have_the_grant(
+    cluster: Cluster, root: Cluster, make_tenants: Make
+) -> None:
+    tenants = make_tenants(4)
+    grant = granted(cluster, tenants[1:3])
+    group = tenants[0].labels["test/group"]
+    choice = TenantChoice(selector=f"test/group={group}")
+    renewed = replace(grant, secret=SecretObject("test-secret", values(foo=NEW).data))
+    bare = (tenants[0].name, tenants[3].name)
+    for found in (
+        rotate(cluster, "test-secret", choice, values(foo=NEW), canary=1),
+        rotate(cluster, renewed, choice, canary=1),
+        rotate(cluster, replace(renewed, tenants=choice), canary=1),
+        rotate(
+            cluster, replace(renewed, tenants=TenantChoice(names=[one.name for one in tenants]))
+        ),
+    ):
+        assert found.without == bare
+        assert found.to_json()["without"] == list(bare)
+        assert [one.tenant for part in found.plans for one in part if one.kind == "Secret"] == [
+            one.name for one in tenants[1:3]
+        ]
+        assert {one.action for part in found.plans for one in part} == {"change", "unchanged"}
+    # who is named has to have it
+    named = TenantChoice(names=(tenants[0].name,), selector=choice.selector)
+    for given in (named, tenants):
+        for what in ("test-secret", renewed):
+            with pytest.raises(NotGranted) as caught:
+                rotate(cluster, what, given, values(foo=NEW))
+            assert set(caught.value.tenants) <= set(bare)
+    with pytest.raises(NotGranted) as caught:
+        rotate(cluster, "other", choice, values(foo=NEW))
+    assert len(caught.value.tenants) == 4
+    for part in found.plans:
+        assert apply(cluster, part).ok
+    assert [secrets(root, one) for one in tenants] == [
+        {},
+        *[{"test-secret": {"foo": NEW}}] * 2,
+        {},
+    ]
+
+
+def test_a_rotation_does_not_say_that_nothing_was_granted_where_it_may_not_look(
+    cluster: Cluster, root: Cluster, make_tenants: Make
+) -> None:
+    tenants = make_tenants(3)
+    grant = granted(cluster, tenants)
+    barred: Any = Barred(cluster, f"list poddefaults in {tenants[1].name}")
+    for what in ("test-secret", grant):
+        with pytest.raises(Forbidden) as caught:
+            rotate(barred, what, tenants, values(foo=NEW))
+        assert str(caught.value) == (
+            f"{cluster.who} may not list PodDefaults in {tenants[1].name}: whether 'test-secret' "
+            "was granted there is not known."
+        )
+    # among those that need not have it, the others get theirs
+    choice = TenantChoice(selector=f"test/group={tenants[0].labels['test/group']}")
+    found = rotate(barred, "test-secret", choice, values(foo=NEW), canary=1)
+    rows = [(one.tenant, one.kind, one.action) for one in found.rest]
+    assert rows == [
+        (tenants[1].name, "PodDefault", "forbidden"),
+        (tenants[2].name, "Secret", "change"),
+        (tenants[2].name, "PodDefault", "unchanged"),
+    ]
+    assert apply(cluster, found.canary).ok
+    report = apply(cluster, found.rest)
+    assert report.tenants_left == (tenants[1].name,)
+    assert [secrets(root, one)["test-secret"]["foo"] for one in tenants] == [NEW, OLD, NEW]
+    # nor is one of those a canary that is only counted
+    first: Any = Barred(cluster, f"list poddefaults in {tenants[0].name}")
+    found = rotate(first, "test-secret", choice, values(foo=NEW), canary=1)
+    assert [one.name for one in found.canary.tenants] == [tenants[1].name]
+    with pytest.raises(Forbidden, match="may not list PodDefaults"):
+        rotate(Barred(cluster, "list poddefaults"), "nothing", choice, values(foo=NEW))  # type: ignore[arg-type]
+
+
+def test_the_note_of_an_older_secret_names_commands_that_delete_it(
+    cluster: Cluster, make_tenants: Make
+) -> None:
+    tenants = make_tenants(1)
+    granted(cluster, tenants, append_hash=True)
+    found = rotate(cluster, "test-secret", tenants, values(foo=NEW)).rest
+    (older,) = (one for one in found if one.action == "keep")
+    assert "`jupyter kfsecrets rotate test-secret --prune`" in older.note
+    assert "`jupyter kfsecrets apply -f FILE --prune`" in older.note
+    assert apply(cluster, found).ok
+    tidy = rotate(cluster, "test-secret", tenants, values(foo=NEW), prune=True).rest
+    assert [(one.name, one.action) for one in tidy if one.writes] == [(older.name, "delete")]
+
+
 def test_the_secret_that_something_else_brings_is_not_rotated(
     home: Home, cluster: Cluster, root: Cluster, make_tenants: Make
 ) -> None:
@@ -352,10 +444,53 @@ def test_a_secret_stays_where_it_is_not_known_whether_a_poddefault_asks_for_it(
     granted(cluster, tenants, required=True)
     barred: Any = Barred(cluster, "list poddefaults", "delete poddefaults")
     found = remove(barred, ["test-secret"], tenants)
-    assert actions(found) == [("Secret", "forbidden")]
-    assert "PodDefaults may not be read here" in next(iter(found)).note
+    assert actions(found) == [("PodDefault", "forbidden"), ("Secret", "forbidden")]
+    assert "PodDefaults may not be read here" in list(found)[1].note
     apply(cluster, found)
     assert set(secrets(root, tenants[0])) == {"test-secret"}
+
+
+@pytest.mark.parametrize("number", [2, 6])
+@pytest.mark.parametrize("kind", ["Secret", "PodDefault"])
+def test_a_removal_says_what_it_may_not_see_and_is_no_success(
+    cluster: Cluster, root: Cluster, make_tenants: Make, kind: str, number: int
+) -> None:
+    tenants = make_tenants(number)
+    granted(cluster, tenants[:1])
+    barred: Any = Barred(cluster, f"list {kind.lower()}s")
+    found = remove(barred, ["test-secret", "other"], tenants)
+    hidden = [one for one in found if one.kind == kind]
+    assert [(one.tenant, one.name, one.action) for one in hidden] == [
+        (one.name, name, "forbidden") for one in tenants for name in ("other", "test-secret")
+    ]
+    assert all(
+        one.note == f"{cluster.who} may not list {kind}s here: whether there is one is not known, "
+        "and it stays."
+        for one in hidden
+    )
+    report = apply(cluster, found)
+    assert not report.ok
+    assert set(report.tenants_left) == {one.name for one in tenants}
+    assert set(secrets(root, tenants[0])) == {"test-secret"}
+    gone = root.get(PODDEFAULT, "test-secret", namespace=tenants[0].name) is None
+    # no notebook starts any more with a mount of what is to go
+    assert gone == (kind == "Secret")
+
+
+def test_whom_the_server_does_not_know_is_not_told_that_there_is_nothing(
+    cluster: Cluster, make_tenants: Make
+) -> None:
+    class Unknown(Barred):
+        def list(self, *_given: Any, **_options: Any) -> Any:
+            raise Forbidden("the server does not know who asks.", reason="Unauthorized")
+
+    unknown: Any = Unknown(cluster)
+    for number in (1, 6):
+        tenants = make_tenants(number)
+        with pytest.raises(Forbidden, match="does not know"):
+            remove(unknown, ["test-secret"], tenants)
+        with pytest.raises(Forbidden, match="does not know"):
+            rotate(unknown, "test-secret", tenants, values(foo=NEW))
 
 
 def test_copies_of_kyverno_are_not_removed_though_they_keep_our_labels(

@@ -814,3 +814,32 @@ def test_the_embedded_cluster_proves_it_too(tmp_path: Path, monkeypatch: Any) ->
             cluster.apply(poddefault)
         check = only(verify(cluster, ["one", "two"], ["alice"]), "together")
         assert "secret-volume" in check.what
+
+
+def test_the_source_of_a_hand_over_is_not_to_become_a_tenant(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("KFSECRETS_CLUSTER", str(tmp_path))
+    with connect() as cluster:
+        space = {"metadata": {"name": "kfsecrets-source"}}
+        cluster.apply({"apiVersion": "v1", "kind": "Namespace", **space})
+        for one in a_grant("aws", namespace="kfsecrets-source").to_mappings():
+            one["metadata"]["namespace"] = "kfsecrets-source"
+            cluster.apply(one)
+        found = verify(cluster, ["aws"], ["kfsecrets-source"])
+    assert [check.subject for check in found.failed] == ["namespace"]
+    assert "hand-over" in only(found, "namespace").what
+    assert only(found, "secret").state == "ok"
+    assert "kubectl label" not in json.dumps(found.to_json())
+
+
+def test_the_command_that_mends_a_grant_can_be_typed(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("KFSECRETS_CLUSTER", str(tmp_path))
+    label = {"app.kubernetes.io/part-of": "kubeflow-profile"}
+    with connect() as cluster:
+        space = {"metadata": {"name": "alice", "labels": label}}
+        cluster.apply({"apiVersion": "v1", "kind": "Namespace", **space})
+        found = verify(cluster, [a_grant("aws")], ["alice"])
+    fixes = {check.fix for check in found.failed if check.fix and " apply" in check.fix}
+    assert fixes
+    assert all("jupyter kfsecrets apply -f FILE" in fix for fix in fixes)

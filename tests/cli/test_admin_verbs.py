@@ -648,3 +648,110 @@ def test_interrupted_it_ends_in_order_and_a_second_run_finishes(tmp_path: Path) 
     assert home.run("apply", "-f", "grants.yaml", "--resume", "report.json").returncode == 0
     assert len(home.state()) == 300
     assert {home.value("one", "foo", tenant) for tenant in home.tenants} == {CANARY}
+
+
+@on_the_real_one
+def test_what_may_not_be_listed_is_no_success(real: Real) -> None:
+    file = grants(real, "one")
+    assert real.run("apply", "-f", file).returncode == 0
+    before = real.state()
+    nobody = ("-n", real.first, "--as", "nobody@example.com")
+    why = f"nobody@example.com may not list PodDefaults in {real.first}"
+    done = real.run("delete", "one", *nobody)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Nothing to do" not in done.stderr
+    assert "nobody@example.com may not list Secrets here" in done.stderr
+    for words in (("delete", "one"), ("apply", "-f", file, "--prune")):
+        done = real.run(*words, *nobody, "-o", "json")
+        said = json.loads(done.stdout)
+        assert (done.returncode, said["report"]["ok"]) == (1, False)
+        assert {row["outcome"] for row in said["report"]["rows"]} <= {"forbidden", "skipped"}
+    for rotated in (
+        real.run("rotate", "one", *nobody, "--from-file=foo=-", stdin=CANARY),
+        real.run("rotate", "-f", file, *nobody),
+    ):
+        assert rotated.returncode == 1
+        assert why in rotated.stderr
+        assert "Nothing named" not in rotated.stderr
+    assert real.state() == before
+
+
+def test_a_rotation_for_all_is_one_for_those_that_have_the_grant(home: Home) -> None:
+    name = f"only-{home.first}"
+    file = grants(home, name)
+    assert home.run("apply", "-f", file, "-n", home.first).returncode == 0
+    before = home.state()
+    words = ("rotate", name, "--from-file=foo=-")
+    done = home.run(*words, "-n", ",".join(home.tenants), stdin=f"{CANARY}-named")
+    assert done.returncode == 1
+    assert f"was granted to tenant {home.tenants[1]}" in done.stderr
+    assert home.state() == before
+    done = home.run(*words, "-A", stdin=f"{CANARY}-new")
+    assert done.returncode == 0, done.stderr
+    assert f"no grant {name}, and nothing is rotated there: " in done.stderr
+    assert home.value(name, "foo") == f"{CANARY}-new"
+    (home.files / "value").write_text(f"{CANARY}-file")
+    done = home.run("rotate", "-f", file, "-A", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    assert home.tenants[1] in json.loads(done.stdout)["rotation"]["without"]
+    assert home.value(name, "foo") == f"{CANARY}-file"
+    # nobody got what was not granted
+    assert {tenant for tenant, _, one in home.state() if one == name} == {home.first}
+    done = home.run("rotate", f"no-{name}", "-A", "--from-file=foo=-", stdin=CANARY)
+    assert done.returncode == 1
+    assert "Nothing named" in done.stderr
+
+
+@pytest.mark.parametrize("home", ["embedded"], indirect=True)
+def test_who_stops_after_the_canary_is_told_what_was_done(home: Home) -> None:
+    assert home.run("apply", "-f", grants(home, "one")).returncode == 0
+    (home.files / "new").write_text(f"{CANARY}-new")
+    words = ("rotate", "one", "-n", ",".join(home.tenants), "--from-file=foo=new")
+    status, seen = answering(home, [b"y\n", b"n\n"], *words, "--canary", home.first)
+    assert (status, b"Nothing was written" in seen) == (1, False)
+    assert f"the canary has the new values ({home.first})".encode() in seen
+    assert f"the rest keeps the old ones ({home.tenants[1]})".encode() in seen
+    assert [home.value("one", "foo", tenant) for tenant in home.tenants] == [
+        f"{CANARY}-new",
+        CANARY,
+    ]
+    status, seen = answering(home, [b"n\n"], *words, "--canary", home.tenants[1])
+    assert (status, b"Nothing was written." in seen) == (1, True)
+    assert home.value("one", "foo", home.tenants[1]) == CANARY
+
+
+def answering(home: Home, answers: list[bytes], *words: str) -> tuple[int, bytes]:
+    """Run a command at a terminal, and answer its questions one after the other."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(home.files)
+        os.execve(JUPYTER, [JUPYTER, "kfsecrets", *words], home.env)
+    seen = b""
+    given = 0
+    while True:
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:  # the terminal is closed
+            break
+        if not part:
+            break
+        seen += part
+        if given < min(len(answers), seen.count(b"[y/N]")):
+            os.write(terminal, answers[given])
+            given += 1
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), seen
+
+
+@pytest.mark.parametrize("home", ["embedded"], indirect=True)
+def test_a_rotation_takes_away_older_secrets_where_told(home: Home) -> None:
+    words = ("create", "generic", "h", "-n", home.first, "--append-hash", "--from-file=foo=-")
+    assert home.run(*words, stdin=CANARY).returncode == 0
+    words = ("rotate", "h", "-n", home.first, "--from-file=foo=-")
+    done = home.run(*words, stdin=f"{CANARY}-new")
+    assert done.returncode == 0, done.stderr
+    assert "rotate h --prune" in " ".join(done.stderr.split())
+    assert sum(kind == "Secret" for _, kind, _ in home.state()) == 2
+    done = home.run(*words, "--prune", stdin=f"{CANARY}-new")
+    assert done.returncode == 0, done.stderr
+    assert sum(kind == "Secret" for _, kind, _ in home.state()) == 1

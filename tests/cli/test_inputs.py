@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kfsecrets_ext.admin import apply, load_grants, plan
+from kfsecrets_ext.admin import apply, load_grants, plan, tenants
 from kfsecrets_ext.cli import main
 from kfsecrets_ext.cluster import PODDEFAULT, SECRET
 from kfsecrets_ext.cluster.embedded import Embedded
@@ -68,6 +68,21 @@ def test_files_without_a_grant_prune_nothing(
     assert main(["apply", "-f", place, "--prune", "-y"]) == 1
     assert "there is no grant in what -f names" in capsys.readouterr().err
     assert kept(cluster) == 4
+
+
+def test_whoever_plans_for_no_grant_names_the_tenants_to_prune(cluster: Embedded) -> None:
+    with pytest.raises(ValueError, match="name the tenants"):
+        plan(cluster, [], prune=True)
+    assert plan(cluster, [], tenants(cluster, names=("bob",)), prune=True).pending == 2
+
+
+def test_a_canary_of_nobody_is_a_mistake(
+    cluster: Embedded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["rotate", "there", "-A", "--from-literal=key=new-value", "-y"]
+    assert main([*words, "--canary", "0"]) == 2
+    assert "1 or more tenants" in capsys.readouterr().err
+    assert main([*words, "--canary", "00"]) == 2
 
 
 def test_a_file_of_no_tenants_is_not_taken_for_all(
