@@ -22,17 +22,28 @@ _INLINE = (
     "a|abbr|b|big|bdi|bdo|cite|code|data|del|dfn|em|font|i|ins|kbd|label|mark|q|s|samp|small|span"
     "|strike|strong|sub|sup|time|tspan|tt|u|var|wbr"
 )
-_TAG = r"<!--.{0,4096}?-->|</?[a-zA-Z][^<>]{0,4096}>"
+_TAG = r"<(?:!--[^<]{0,4096}?-->|/?[a-zA-Z][^<>]{0,4096}>)"
 _INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?![a-zA-Z0-9])|<!--", re.IGNORECASE)
 # rich, tabulate: the right border of a line, and the left one of the next
 _BARS = "\u2502\u2503\u2551\u2506\u250a|"
-_BORDER = rf"(?:[ \t]*[{_BARS}])+[ \t]*\r?\n(?:[ \t]*[{_BARS}])+[ \t]*"
+_BORDER = (
+    rf"[{_BARS}](?:[ \t]{{0,64}}[{_BARS}]){{0,7}}[ \t]{{0,256}}\r?\n"
+    rf"(?:[ \t]{{0,64}}[{_BARS}]){{1,8}}[ \t]{{0,256}}"
+)
 # pprint: bytes in several lines are several literals
 _BYTES_GO_ON = r"(?<=['\"])\r?\n[ \t]*b(?=['\"])"
 # a byte as hex() and xxd -i write it
 _BYTE = r"(?<![0-9a-zA-Z])0[xX](?=[0-9a-fA-F]{1,2}(?![0-9a-zA-Z]))"
-_MARKUP = re.compile(f"{_TAG}|{_BORDER}|{_BYTES_GO_ON}|{_BYTE}", re.DOTALL)
-_MAY_BE_TAG = re.compile(r"</?[a-zA-Z]|<!--")
+_TAGS = re.compile(_TAG)
+_MARKUP = re.compile(f"{_TAG}|{_BORDER}|{_BYTES_GO_ON}|{_BYTE}")
+
+# What begins with a character that is rare is found far quicker than all of it.
+_MAY_BE_TAG = re.compile(r"<(?:/?[a-zA-Z]|!--)")
+_MAY_BE_BORDER = re.compile(rf"[{_BARS}][ \t]{{0,256}}\r?\n[ \t]{{0,64}}[{_BARS}]")
+_MAY_BE_ASCII_BORDER = re.compile(r"\|[ \t]{0,256}\r?\n[ \t]{0,64}\|")
+_MAY_GO_ON = re.compile(r"\n[ \t]*b['\"]")
+_MAY_BE_BYTE = re.compile(r"0[xX][0-9a-fA-F]{1,2}(?![0-9a-zA-Z])")
+_MAY_BE_DUMP = re.compile(r"0000[0-9a-fA-F]{2,4}:? {1,2}[0-9a-fA-F]{2}")
 
 # pygments: what LaTeX would take for a command; commands around each token.
 _PYGMENTS = re.compile(r"\\PYZ([a-z]{2})\{\}|\\PY\{[^{}]{0,64}\}\{|\}")
@@ -93,7 +104,7 @@ def may_hide(text: str) -> bool:
     ----------
     text : str
     """
-    return _may_be_markup(text) or "\\PY" in text or _may_be_dump(text)
+    return _may_be_tags(text) or _may_be_more(text) or "\\PY" in text or _may_be_dump(text)
 
 
 def look(index: Index, text: str) -> tuple[str, list[Range]]:
@@ -118,26 +129,29 @@ def look(index: Index, text: str) -> tuple[str, list[Range]]:
         edits = list(_dumps(index, text))
         text = _edited(text, edits)
         found += edits
-    if _may_be_markup(text):
+    if _may_be_more(text):
         text = _without(index, text, _MARKUP, found)
+    elif _may_be_tags(text) and not index.is_quiet(_TAGS.sub("", text)):
+        text = _without(index, text, _TAGS, found)
     if "\\PY" in text:
         text = _without(index, text, _PYGMENTS, found)
     return text, found
 
 
-def _may_be_markup(text: str) -> bool:
-    # Each of these is far quicker than a search.
-    return (
-        ("<" in text and _MAY_BE_TAG.search(text) is not None)
-        or "0x" in text
-        or "0X" in text
-        or ("\n" in text and ("b'" in text or 'b"' in text or any(bar in text for bar in _BARS)))
+def _may_be_tags(text: str) -> bool:
+    return "<" in text and _MAY_BE_TAG.search(text) is not None
+
+
+def _may_be_more(text: str) -> bool:
+    border = _MAY_BE_ASCII_BORDER if text.isascii() else _MAY_BE_BORDER
+    return ("\n" in text and (border.search(text) or _MAY_GO_ON.search(text)) is not None) or (
+        ("0x" in text or "0X" in text) and _MAY_BE_BYTE.search(text) is not None
     )
 
 
 def _may_be_dump(text: str) -> bool:
-    # The offsets of what is smaller than a mebibyte begin so.
-    return "000" in text and _DUMP.search(text) is not None
+    # The offset of what is smaller than 64 KiB begins so, and the first of every other dump.
+    return "0000" in text and _MAY_BE_DUMP.search(text) is not None
 
 
 def _without(index: Index, text: str, pattern: re.Pattern[str], found: list[Range]) -> str:
