@@ -130,7 +130,10 @@ def handover(
         The grant differs from tenant to tenant, or is rotated under a new name, or is immutable:
         a copy cannot be.
     InvalidName
-        The selector or the namespace cannot be one, or nothing has the name `to`.
+        The selector or the namespace cannot be one, or nothing has the name `to`. Or the grant has
+        a name or a path that no apply would write.
+    KeyNotFound
+        The grant mounts a key that its Secret does not have.
     """
     write = _WRITERS.get(to)
     if write is None:
@@ -144,6 +147,7 @@ def handover(
     obstacle = _obstacle(grant)
     if obstacle:
         raise CannotHandOver(grant.name, to=to, reason=obstacle)
+    grant.poddefault()  # whether or not the controller copies it, the source has one
     secret, kind = _secret(grant)
     about = _About(
         grant.name,

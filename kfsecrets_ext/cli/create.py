@@ -365,8 +365,12 @@ def _print_manifests(words: Words) -> int:
     elif output == "yaml":
         _write(to_yaml(one))
     else:
-        end = "" if output == "name" else " created (dry run)"
-        _write(SecretStr("".join(f"{line}{end}\n" for line in _names(objects))))
+        several = len({given["metadata"].get("namespace") for given in objects}) > 1
+        lines = []
+        for name, given in zip(_names(objects), objects, strict=True):
+            place = f" in {given['metadata']['namespace']}" if several else ""
+            lines.append(name if output == "name" else f"{name} created{place} (dry run)")
+        _write(SecretStr("".join(f"{line}\n" for line in lines)))
     return 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from kfsecrets_ext.errors import Unreachable
+
 from .protocol import Cluster
 
 __all__ = ["connect"]
@@ -47,6 +49,13 @@ def connect(
     """
     home = os.environ.get("KFSECRETS_CLUSTER")
     if home and kubeconfig is None and context is None and impersonate is None:
+        if not os.path.isdir(home):
+            # whoever means to make one takes `Embedded` itself
+            what = "no directory" if os.path.lexists(home) else "not there"
+            raise Unreachable(
+                f"there is no cluster to ask: KFSECRETS_CLUSTER names {home}, which is {what}. "
+                "`jupyter kfsecrets demo` makes an embedded cluster, and an empty directory is one."
+            )
         from .embedded import Embedded
 
         return Embedded(Path(home), workers=workers)

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import inspect
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -190,17 +191,18 @@ def _of_kubeconfig(paths: Sequence[str], context: str) -> _Credentials:
     place = os.pathsep.join(paths)
     kube_config = _client_module("config.kube_config")
     merged = _merged(paths)
-    fault: str | None = "its cluster or its user is incomplete, or its credentials cannot be got"
+    fault = incomplete = "its cluster or its user is incomplete, or its credentials cannot be got"
     with contextlib.suppress(kube_config.ConfigException, *_BAD):
         held = merged["contexts"].get_with_name(context)["context"]
         cluster = merged["clusters"].get_with_name(held["cluster"])["cluster"]
         user = None
         if held.safe_get("user"):
             user = merged["users"].get_with_name(held["user"])["user"]
-        fresh = float("inf")
-        if user is not None:
-            fault, fresh = _prepared(user, cluster)
-        if fault is None or user is None:
+        wrong, fresh = _unreadable(cluster, user), float("inf")
+        if wrong is None and user is not None:
+            wrong, fresh = _prepared(user, cluster)
+        fault = wrong or incomplete
+        if wrong is None:
             configuration = _new_configuration()
             loader = kube_config.KubeConfigLoader(
                 config_dict=merged, active_context=context, config_base_path=None
@@ -211,6 +213,47 @@ def _of_kubeconfig(paths: Sequence[str], context: str) -> _Credentials:
             acting = {} if user is None else {n: user.value[n] for n in _ACTING if n in user.value}
             return _Credentials(configuration, fresh, str(proxy) if proxy else None, acting)
     raise ClusterError(f"context {context!r} of {place} cannot be used: {fault}.")
+
+
+def _unreadable(cluster: Any, user: Any) -> str | None:
+    """Name a file of a cluster or its user that cannot be read; the client's error is kept back.
+
+    Paths of the user become absolute: the client takes them as relative to the cluster's file.
+    """
+    is_secure = str(cluster.safe_get("server")).startswith("https")
+    for entry, what, names in (
+        (cluster, "cluster", ("certificate-authority",) if is_secure else ()),
+        (user, "user", ("client-certificate", "client-key") if is_secure else ()),
+        (user, "user", ("tokenFile",)),
+    ):
+        for name in names:
+            given = None if entry is None else entry.value.get(name)
+            if given is None or f"{name}-data" in entry.value:
+                continue
+            given = SecretStr(given)
+            beside = os.path.dirname(os.path.abspath(entry.path))
+            place = SecretStr(os.path.join(beside, given))
+            reason = _why_unreadable(place)
+            if reason:
+                # a token or a key in the place of a file's name is a likely mistake
+                is_name = given.isprintable() and (name != "tokenFile" or "/" in given)
+                shown = place if is_name else f"a file in {beside}"
+                return f"{shown}, which its {what} names as {name}, {reason}"
+            entry.value[name] = str(place)
+    return None
+
+
+def _why_unreadable(place: str) -> str:
+    try:
+        if not os.path.exists(place):
+            return "is not there. Put it there, or name another one"
+        if not os.path.isfile(place):
+            return "is no file. Name another one"
+        with open(place, "rb"):
+            return ""
+    except OSError as error:
+        reason = error.strerror or "no reason is given"
+    return f"cannot be read: {reason}. Mend that, or name another one"
 
 
 def _prepared(user: Any, cluster: Any) -> tuple[str | None, float]:
@@ -289,12 +332,11 @@ def _of_pod() -> _Credentials:
 
 def _session(credentials: _Credentials, impersonate: str | None, workers: int) -> Session:
     configuration = credentials.configuration
-    server = str(configuration.host).rstrip("/")
+    server, fault = _address(SecretStr(configuration.host))
+    configuration.host = server
     configuration.connection_pool_maxsize = workers
-    _set_proxy(configuration, server, credentials.proxy)
     headers = _headers(configuration)
     acting = {"as": impersonate} if impersonate else credentials.acting
-    fault = None
     for name, given in acting.items():
         if _ACTING[name] is None:
             fault = f"its user acts as another one with {name}, which is not supported: give --as"
@@ -304,6 +346,8 @@ def _session(credentials: _Credentials, impersonate: str | None, workers: int) -
         fault = "its credentials hold what no header can carry"  # http.client would quote them
     pool = None
     with contextlib.suppress(*_BAD):
+        path = urlsplit(server).path
+        _set_proxy(configuration, server, credentials.proxy)
         client = _client_module("client").ApiClient(configuration)
         manager = client.rest_client.pool_manager
         pool = manager.connection_from_url(server)
@@ -315,12 +359,33 @@ def _session(credentials: _Credentials, impersonate: str | None, workers: int) -
     return Session(
         server=server,
         pool=pool,
-        base=server if plain else urlsplit(server).path.rstrip("/"),
+        base=server if plain else path.rstrip("/"),
         headers=headers,
         until=time.monotonic() + credentials.fresh,
         trust=tuple(getattr(configuration, name, None) for name in _TRUST),
         _close=manager.clear,
     )
+
+
+def _address(given: str) -> tuple[str, str | None]:
+    """Give a server's address without login and query, and what is wrong with it.
+
+    Of one where the end of a login cannot be told, only what follows is given.
+    """
+    found = _ADDRESS.fullmatch(given)
+    if found is not None:
+        return f"{found[1]}{found[2]}{found[3].rstrip('/')}", None
+    scheme = _SCHEME.match(given)
+    rest = re.split("[?#]", given.rpartition("@")[2])[0]
+    shown = f"{scheme[0]}{rest}" if scheme is not None and "@" in given else rest
+    wrong = "its address has an '@' behind the host: write %40" if "@" in given else None
+    return shown, wrong or "its address is none"
+
+
+_SCHEME = re.compile("https?://", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"((?:https?://)?)(?:[^/?#]*@)?([^/?#@]+)([^?#@]*)(?:[?#][^@]*)?", re.IGNORECASE
+)
 
 
 def _headers(configuration: Any) -> dict[str, str]:

@@ -9,22 +9,26 @@ included, are read as well.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import re
 import shutil
+import stat
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from kfsecrets_ext.errors import ClusterError
+from kfsecrets_ext.errors import ClusterError, Forbidden
 from kfsecrets_ext.poddefaults import PROFILE_LABEL, NotAManifest, PodDefault, read_manifests
 from kfsecrets_ext.values import SecretBytes
 
+from .answers import Request
 from .guarded import Unguarded, guard
 from .kinds import NAMESPACE, POD, PODDEFAULT, SECRET, Kind
 
@@ -39,8 +43,14 @@ _NAME = re.compile(r"[A-Za-z0-9]([-._:A-Za-z0-9]*[A-Za-z0-9])?")
 _NAMESPACE_FOR_IDS = uuid.UUID("5d8b3a1e-2f0c-4b7e-9f57-7c7d1f1a5b11")
 
 
+_Found = TypeVar("_Found")
+
+
 class Store:
     """Objects in a directory; what writes holds `alone`.
+
+    What the file system refuses is a `Forbidden`, and what fails there a `ClusterError`: either is
+    about the one object, as an API server's would be.
 
     Parameters
     ----------
@@ -56,52 +66,89 @@ class Store:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Keep other threads and processes from writing."""
-        self._directory(self.home)
         with self._thread:
-            descriptor = os.open(self.home / ".writes", os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = self._tried(Request("write", NAMESPACE), self._locked)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
                 yield
             finally:
                 os.close(descriptor)
 
-    def namespaces(self) -> list[str]:
-        """Return the names of the namespaces, sorted."""
-        try:
-            listed = os.listdir(self.home / "namespaces")
-        except OSError:
-            return []
-        return sorted(name for name in listed if self.has_namespace(name))
-
     def has_namespace(self, name: str | None) -> bool:
         """Say whether there is such a namespace."""
-        return bool(name) and is_name(name) and (self.home / "namespaces" / str(name)).is_dir()
+        return self._tried(Request("read", NAMESPACE, None, name), lambda: self._has(name))
 
     def read(self, kind: Kind, namespace: str | None, name: str) -> Json | None:
         """Return an object, or ``None``."""
-        if kind == NAMESPACE:
-            return self._namespace(name) if self.has_namespace(name) else None
-        found = self._find(kind, namespace, name)
-        return None if found is None else found[1]
+        request = Request("read", kind, namespace, name)
+        return self._tried(request, lambda: self._one(kind, namespace, name))
 
     def scan(self, kind: Kind, namespace: str | None = None) -> Iterator[Json]:
         """Yield objects by namespace and name; of all namespaces where none is given."""
-        if kind == NAMESPACE:
-            for name in self.namespaces():
-                one = self._namespace(name)
+        spaces = [namespace]
+        if kind == NAMESPACE or (kind.namespaced and namespace is None):
+            spaces = list(self._tried(Request("read", NAMESPACE), self._namespaces))
+        for space in spaces:
+            if kind == NAMESPACE:
+                one = self.read(NAMESPACE, None, str(space))
                 if one is not None:
                     yield one
-            return
-        spaces = self.namespaces() if kind.namespaced and namespace is None else [namespace]
-        for space in spaces:
-            if kind.namespaced and not self.has_namespace(space):
                 continue
-            held = {name: obj for name, (_, obj) in self._objects(kind, space).items()}
-            for name in sorted(held):
-                yield held[name]
+            request = Request("read", kind, space)
+            yield from self._tried(request, partial(self._all, kind, space))
 
     def write(self, kind: Kind, obj: Json) -> Json:
         """Keep an object, under a new resource version."""
+        about = obj["metadata"]
+        request = Request("write", kind, about.get("namespace"), str(about["name"]))
+        return self._tried(request, lambda: self._written(kind, obj))
+
+    def remove(self, kind: Kind, namespace: str | None, name: str) -> None:
+        """Remove an object; with a Namespace all that is in it."""
+        request = Request("delete", kind, namespace, name)
+        self._tried(request, lambda: self._removed(kind, namespace, name))
+
+    # ── below: the work, and what the file system says to it ─────────────────
+
+    def _tried(self, request: Request, do: Callable[[], _Found]) -> _Found:
+        try:
+            return do()
+        except OSError as error:
+            fault = _fault(error, request, self.home)
+        raise fault
+
+    def _locked(self) -> int:
+        self._directory(self.home)
+        descriptor = os.open(self.home / ".writes", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _namespaces(self) -> list[str]:
+        try:
+            listed = os.listdir(self.home / "namespaces")
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(name for name in listed if self._has(name))
+
+    def _has(self, name: str | None) -> bool:
+        return is_name(name) and _is_directory(self.home / "namespaces" / str(name))
+
+    def _one(self, kind: Kind, namespace: str | None, name: str) -> Json | None:
+        if kind == NAMESPACE:
+            return self._namespace(name) if self._has(name) else None
+        found = self._find(kind, namespace, name)
+        return None if found is None else found[1]
+
+    def _all(self, kind: Kind, namespace: str | None) -> list[Json]:
+        if kind.namespaced and not self._has(namespace):
+            return []
+        held = {name: obj for name, (_, obj) in self._objects(kind, namespace).items()}
+        return [held[name] for name in sorted(held)]
+
+    def _written(self, kind: Kind, obj: Json) -> Json:
         metadata = obj["metadata"]
         namespace, name = metadata.get("namespace"), str(metadata["name"])
         metadata["resourceVersion"] = self._next_version()
@@ -119,8 +166,7 @@ class Store:
         self._put(target, obj)
         return obj
 
-    def remove(self, kind: Kind, namespace: str | None, name: str) -> None:
-        """Remove an object; with a Namespace all that is in it."""
+    def _removed(self, kind: Kind, namespace: str | None, name: str) -> None:
         if kind == NAMESPACE:
             # as a whole: without its file the directory would be another namespace for a moment
             gone = self.home / "namespaces" / f".{uuid.uuid4().hex}.gone"
@@ -167,7 +213,7 @@ class Store:
         directory = self.home / "namespaces" / name
         try:
             held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             files = list(_files(directory, "namespace"))
@@ -187,7 +233,7 @@ class Store:
         return self._completed(NAMESPACE, bare, directory, name)
 
     def _find(self, kind: Kind, namespace: str | None, name: str) -> tuple[Path, Json] | None:
-        if not is_name(name) or (kind.namespaced and not self.has_namespace(namespace)):
+        if not is_name(name) or (kind.namespaced and not self._has(namespace)):
             return None
         if kind != POD:
             file = self._of(kind, namespace) / f"{name}.json"
@@ -316,6 +362,28 @@ def _files(directory: Path, stem: str | None = None) -> Iterator[Path]:
             continue
         if stem in (None, file.stem) and file.is_file():
             yield file
+
+
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def _fault(error: OSError, request: Request, home: Path) -> ClusterError:
+    why = error.strerror or "no reason is given"
+    if isinstance(error.filename, str):
+        place, name = os.path.split(error.filename)
+        # what is hidden is of this store alone, and gone by now
+        why += f" ({place if name.startswith('.') else error.filename})"
+    what = f"{request.verb} {request.what} {request.where(str(home))}: {why}."
+    if error.errno in _FORBIDDEN:
+        return Forbidden(f"you may not {what}", reason="Forbidden")
+    return ClusterError(f"the embedded cluster failed to {what}")
+
+
+def _is_directory(place: Path) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(place).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _is_same(directory: Path, descriptor: int) -> bool:

@@ -29,6 +29,7 @@ from kfsecrets_ext.admin import (
     preset,
 )
 from kfsecrets_ext.cluster import PODDEFAULT, SECRET, Cluster
+from kfsecrets_ext.cluster.embedded import Embedded
 from kfsecrets_ext.errors import Unreachable
 from kfsecrets_ext.values import SecretBytes
 
@@ -427,6 +428,45 @@ def test_ctrl_c_ends_what_is_under_way_and_says_what_was_not_started(
     assert not [one for one in threading.enumerate() if one.name.startswith("kfsecrets-apply")]
     assert apply(cluster, plan(cluster, [grant()], tenants), resume=report).ok
     assert len(stored(root, tenants)) == 10
+
+
+def test_a_file_that_may_not_be_written_is_one_objects_failure(tmp_path: Path) -> None:
+    directory = tmp_path / "cluster"
+    for name in ("alice", "bob"):
+        (directory / "namespaces" / name).mkdir(parents=True)
+    cluster = Embedded(directory)
+    tenants = [Tenant("alice"), Tenant("bob")]
+    assert apply(cluster, plan(cluster, [grant()], tenants)).ok
+    barred = directory / "namespaces" / "alice" / "secrets"
+    program = """
+        import json, sys
+        from kfsecrets_ext import admin
+        from kfsecrets_ext.cluster.embedded import Embedded
+
+        cluster = Embedded(sys.argv[1], workers=1)
+        tenants = admin.tenants(cluster, names=["alice", "bob"])
+        report = admin.apply(cluster, admin.remove(cluster, ["test-secret"], tenants))
+        print(json.dumps([[one.tenant, one.kind, one.outcome, one.error] for one in report]))
+    """
+    rights = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    barred.chmod(0o500)
+    try:
+        ran = subprocess.run(
+            [*rights, sys.executable, "-c", textwrap.dedent(program), str(directory)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        barred.chmod(0o700)
+    assert ran.returncode == 0, ran.stderr
+    rows = {(tenant, kind): (outcome, why) for tenant, kind, outcome, why in json.loads(ran.stdout)}
+    assert rows["alice", "PodDefault"] == ("done", None)
+    outcome, why = rows["alice", "Secret"]
+    assert outcome == "forbidden"
+    assert "Permission denied" in why
+    assert rows["bob", "PodDefault"] == rows["bob", "Secret"] == ("done", None)
+    assert CANARY not in ran.stdout + ran.stderr
 
 
 PROGRAM = """

@@ -23,7 +23,7 @@ from kfsecrets_ext.admin.handover import (
     HandOver,
     handover,
 )
-from kfsecrets_ext.errors import InvalidName
+from kfsecrets_ext.errors import InvalidName, KeyNotFound
 from kfsecrets_ext.poddefaults.selectors import selector as read_selector
 
 Json = dict[str, Any]
@@ -132,6 +132,43 @@ OBSTACLES = [
     (replace(a_grant(), append_hash=True), "append_hash"),
     (replace(a_grant(), immutable=True), "immutable"),
 ]
+
+
+INVALID = [
+    (Grant("A_B", "db"), "PodDefault", "A_B"),
+    (Grant("x" * 53, "db"), "PodDefault", "x" * 53),
+    (Grant("db", "A_B"), "secret", "A_B"),
+    (Grant("db", generic("A_B", from_literal("a=b"))), "secret", "A_B"),
+    (Grant("db", FromSecret("vault", "pg-7", as_name="A_B")), "secret", "A_B"),
+    (Grant("db", "db", mount_path="relative"), "mount path", "relative"),
+    (Grant("db", "db", items={"a": "../b"}), "path of a key", "../b"),
+]
+
+
+@pytest.mark.parametrize(("to", "legacy"), FORMS)
+@pytest.mark.parametrize(("grant", "kind", "name"), INVALID)
+def test_what_no_apply_would_write_is_not_handed_over(
+    grant: Grant, kind: str, name: str, to: str, legacy: bool
+) -> None:
+    with pytest.raises(InvalidName) as caught:
+        handover(grant, to=to, legacy=legacy)
+    assert (caught.value.kind, caught.value.name) == (kind, name)
+
+
+def test_a_key_that_is_not_in_the_secret_is_not_handed_over() -> None:
+    grant = Grant("db", generic("db", from_literal("a=b")), items={"c": "c"})
+    with pytest.raises(KeyNotFound):
+        handover(grant, to="kyverno")
+
+
+def test_the_command_checks_as_create_does(capsys: pytest.CaptureFixture[str]) -> None:
+    from kfsecrets_ext.cli import main
+
+    for words in (["A_B"], ["db", "--mount-path=relative"], ["db", "--secret=A_B"]):
+        assert main(["handover", *words, "--to=kyverno"]) == 1
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "cannot be the name of a" in said.err or "cannot be a" in said.err
 
 
 @pytest.mark.parametrize("to", CONTROLLERS)

@@ -67,6 +67,18 @@ def test_the_tutorial_in_one_command(create) -> None:
     ]
 
 
+def test_a_dry_run_for_several_tenants_names_each(create) -> None:
+    words = ("generic", "s", "--from-literal=a=1", "-n", "alice,bob", DRY)
+    assert create(*words)[1].splitlines() == [
+        "secret/s created in alice (dry run)",
+        "poddefault.kubeflow.org/s created in alice (dry run)",
+        "secret/s created in bob (dry run)",
+        "poddefault.kubeflow.org/s created in bob (dry run)",
+    ]
+    # names alone, as of every verb
+    assert create(*words, "-o", "name")[1].splitlines()[::2] == ["secret/s"] * 2
+
+
 def test_the_poddefault_is_as_the_options_say(create) -> None:
     status, out, _ = create(
         *("generic", "s", "--from-literal=a=1", "--from-literal=b=2", DRY, "-o", "json"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -28,7 +29,7 @@ from kfsecrets_ext.cluster import (
     store,
 )
 from kfsecrets_ext.cluster.embedded import Embedded
-from kfsecrets_ext.errors import ClusterError, Rejected
+from kfsecrets_ext.errors import ClusterError, Rejected, Unreachable
 from kfsecrets_ext.poddefaults import PROFILE_LABEL
 
 SPACE = "alice"
@@ -288,11 +289,109 @@ def test_a_write_that_fails_leaves_what_was_there(
     before = cluster.apply(secret(SPACE, {"a": "1"}))
 
     def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(store.os, "replace", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(ClusterError) as caught:
         cluster.apply(secret(SPACE, {"a": VALUE}))
     monkeypatch.undo()
+    assert str(caught.value) == (
+        f"the embedded cluster failed to write Secret 'test' in namespace 'alice' of {home}: "
+        "No space left on device."
+    )
+    assert type(caught.value) is ClusterError
+    assert says_no_value(caught.value)
     assert cluster.get(SECRET, "test", namespace=SPACE) == before
     assert not list(home.rglob("*.new"))
+
+
+# ── a directory that is not as it should be ──────────────────────────────────
+
+
+@pytest.mark.parametrize(("what", "why"), [("nothing", "not there"), ("file", "no directory")])
+def test_where_the_variable_names_no_directory_nothing_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, why: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KFSECRETS_CLUSTER", str(tmp_path / what))
+    with pytest.raises(Unreachable, match=f"{tmp_path / what}, which is {why}") as caught:
+        connect()
+    assert "jupyter kfsecrets demo" in str(caught.value)
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_directory_that_is_still_empty_is_a_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KFSECRETS_CLUSTER", str(tmp_path))
+    with connect() as cluster:
+        cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}})
+        assert [one["metadata"]["name"] for one in cluster.list(NAMESPACE)] == [SPACE]
+
+
+WITHOUT_RIGHTS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+
+
+def without_rights(program: str, *arguments: object) -> Json:
+    """Run a program as one who may not read and write everything; what it prints, as JSON."""
+    command = [*WITHOUT_RIGHTS, sys.executable, "-c", textwrap.dedent(program)]
+    ran = subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    return dict(json.loads(ran.stdout))
+
+
+def test_files_that_may_not_be_read_or_written_are_forbidden(cluster: Embedded, home: Path) -> None:
+    cluster.apply(secret(SPACE, {"a": VALUE}))
+    secrets = home / "namespaces" / SPACE / "secrets"
+    program = """
+        import json, sys
+        from rig.homes import VALUE, says_no_value, secret
+        from kfsecrets_ext.cluster import NAMESPACE, SECRET
+        from kfsecrets_ext.cluster.embedded import Embedded
+        from kfsecrets_ext.errors import Forbidden
+
+        cluster = Embedded(sys.argv[1])
+        said = {}
+        for name, ask in {
+            "get": lambda: cluster.get(SECRET, "test", namespace="alice"),
+            "list": lambda: list(cluster.list(SECRET)),
+            "watch": lambda: list(cluster.watch(SECRET, timeout=0)),
+            "apply": lambda: cluster.apply(secret("alice", {"a": VALUE + "-2"})),
+            "create": lambda: cluster.create(secret("alice", {"a": VALUE}, name="other")),
+            "delete": lambda: cluster.delete(SECRET, "test", namespace="alice"),
+            "namespaces": lambda: list(cluster.list(NAMESPACE)),
+        }.items():
+            try:
+                ask()
+            except Forbidden as error:
+                assert says_no_value(error), (name, error.__context__)
+                said[name] = str(error)
+        print(json.dumps(said))
+    """
+    path = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
+    program = path + textwrap.dedent(program)
+    try:
+        secrets.chmod(0o500)
+        said = without_rights(program, home)
+        assert set(said) == {"apply", "create", "delete"}
+        assert said["delete"] == (
+            f"you may not delete Secret 'test' in namespace 'alice' of {home}: Permission denied "
+            f"({secrets}/test.json)."
+        )
+        assert said["create"].startswith("you may not write Secret 'other' in namespace 'alice' of")
+        assert f"({secrets})" in said["apply"]
+
+        secrets.chmod(0)
+        said = without_rights(program, home)
+        assert set(said) == {"get", "list", "watch", "apply", "create", "delete"}
+        assert said["get"].startswith("you may not read Secret 'test' in namespace 'alice' of")
+        assert said["list"].startswith(f"you may not read Secrets in namespace 'alice' of {home}: ")
+        secrets.chmod(0o700)
+
+        (home / "namespaces").chmod(0)
+        assert "namespaces" in without_rights(program, home)
+    finally:
+        (home / "namespaces").chmod(0o700)
+        secrets.chmod(0o700)

@@ -1058,7 +1058,7 @@ def test_the_kubernetes_client_is_imported_on_first_use_alone(tmp_path: Path) ->
     """
     subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
-        env={"KFSECRETS_CLUSTER": str(tmp_path / "none")},
+        env={"KFSECRETS_CLUSTER": str(tmp_path)},
         cwd=Path(__file__).parents[2],
         check=True,
     )

@@ -17,11 +17,12 @@ from demo.running import environment
 from demo.values import leaks, values
 from nbclient import NotebookClient
 from rig.apiserver import ApiServer
-from rig.homes import administrator_kubeconfig
+from rig.homes import administrator_kubeconfig, poddefault
 
 from kfsecrets_ext.cluster import PODDEFAULT, SECRET
 from kfsecrets_ext.demo.follow import following
 from kfsecrets_ext.demo.pod import SETUP, TOUR, DemoPod, lay_out, packaged
+from kfsecrets_ext.errors import Forbidden
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -114,6 +115,7 @@ def test_the_story_closes_on_the_embedded_cluster(ran: Ran) -> None:
     assert re.search(r"ok +alice +test-secret +mount", shown["verify"])
     # Rotated, and there with no restart
     assert re.search(r"Secret +test-secret +change +data.foo changed", shown["rotate"])
+    assert re.search(r"Secret +test-secret +change +done", shown["rotate"])
     assert "keeps the old" not in shown["rotate"]
     assert "The new value is here: True" in shown["arrived"]
     assert "kind: GeneratingPolicy" in shown["handover"]
@@ -145,7 +147,55 @@ def test_what_the_notebook_made_is_in_the_cluster(ran: Ran) -> None:
                 assert cluster.get(kind, name, namespace="bob") is None
 
 
-Tenant = Callable[..., dict[str, Any]]
+@pytest.fixture
+def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Run cells of the notebook here, on an embedded cluster with one tenant."""
+    for name in [name for name in os.environ if name.startswith(("JUPYTER", "KFSECRETS_"))]:
+        monkeypatch.delenv(name)
+    (tmp_path / "cluster" / "namespaces" / "alice").mkdir(parents=True)
+    monkeypatch.setenv("KFSECRETS_CLUSTER", str(tmp_path / "cluster"))
+    monkeypatch.setenv("KFSECRETS_ROOTS", str(tmp_path / "secret"))
+    code = {one.id: one.source for one in nbformat.reads(packaged(SETUP), as_version=4).cells}
+    shown: list[str] = []
+    known: dict[str, Any] = {"display": lambda one: shown.append(str(one)), "shown": shown}
+
+    def run(*names: str) -> dict[str, Any]:
+        for name in names:
+            exec(compile(code[name], name, "exec"), known)
+        return known
+
+    return run
+
+
+def test_a_plan_that_stops_notebooks_is_not_applied(cells: Callable[..., dict[str, Any]]) -> None:
+    known = cells("parameters", "connect", "chosen", "grants")
+    taken = [{"name": "volume-other", "mountPath": "/secret/test-secret", "readOnly": True}]
+    known["cluster"].create(poddefault("alice", "other", volumeMounts=taken))
+    cells("plan")
+    with pytest.raises(RuntimeError, match="Nothing was written: notebooks would not start") as it:
+        cells("apply")
+    # what the table above it says
+    assert "mount-path-clash" in {one.code for _, one in known["plan"].findings}
+    assert "/secret/test-secret" in str(it.value)
+    assert known["cluster"].get(SECRET, "test-secret", namespace="alice") is None
+
+
+def test_a_rotation_that_fails_is_told(
+    cells: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = cells("parameters", "connect", "chosen", "grants", "plan", "apply")
+    assert known["report"].ok
+
+    def refused(*_: object, **__: object) -> None:
+        raise Forbidden("you may not do that.", reason="Forbidden")
+
+    monkeypatch.setattr(known["cluster"], "apply", refused)
+    del known["shown"][:]
+    with pytest.raises(RuntimeError, match="Not as granted, in alice: 1 of 2 objects"):
+        cells("listed", "rotate")
+    plan, report = known["shown"]
+    assert "change" in plan
+    assert "you may not do that." in report
 
 
 def test_it_runs_on_a_real_cluster(
