@@ -168,7 +168,17 @@ class InvalidName(SecretError, ValueError):
         self.kind = kind
         self.name = name
         self.reason = reason
-        super().__init__(f"{name!r} cannot be the name of a {kind}: {reason}")
+        what = _NO_NAMES.get(kind, f"the name of a {kind}")
+        super().__init__(f"{name!r} cannot be {what}: {reason}")
+
+
+_NO_NAMES = {
+    "mount path": "a mount path",
+    "path of a key": "the path of a key",
+    "selector": "a selector",
+    "template": "where a template is",
+    "canary": "a canary",
+}
 
 
 class DockerConfigError(SecretError):

@@ -26,6 +26,7 @@ __all__ = ["COLUMNS", "Progress", "SecretTable", "Table", "kept", "list_secrets"
 COLUMNS = ("NAME", "KEYS", "SOURCE", "STATE")
 
 _KEYS_SHOWN = 8
+_SOME = 5
 _CELL = "text-align: left; vertical-align: top; overflow-wrap: anywhere"
 _NOTHING = "No secrets are mounted here. Looked in: {roots}."
 
@@ -176,7 +177,7 @@ def show(given: Plan | Report | Rotation | Result | Iterable[Tenant]) -> Table:
 
 
 def kept(rotation: Rotation) -> Iterator[str]:
-    """Say which running notebooks keep the old value, a sentence each.
+    """Say who has no such grant, and which running notebooks keep the old value.
 
     Parameters
     ----------
@@ -186,6 +187,12 @@ def kept(rotation: Rotation) -> Iterator[str]:
     ------
     str
     """
+    lacking = rotation.without
+    if lacking:
+        has = "1 tenant has" if len(lacking) == 1 else f"{len(lacking)} tenants have"
+        more = f" and {len(lacking) - _SOME} more" if len(lacking) > _SOME else ""
+        names = ", ".join(lacking[:_SOME]) + more
+        yield f"{has} no such grant, and nothing is rotated there: {names}."
     if rotation.uses is None:
         yield "Pods may not be listed: who keeps the old value is not known."
     for use in rotation.uses or ():

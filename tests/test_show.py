@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kfsecrets_ext.admin import Grant, Tenant, apply, generic, plan, rotate, tenants
+from kfsecrets_ext.admin import Grant, Tenant, TenantChoice, apply, generic, plan, rotate, tenants
 from kfsecrets_ext.admin.verify import verify
 from kfsecrets_ext.cluster.embedded import Embedded
 from kfsecrets_ext.poddefaults import PROFILE_LABEL
@@ -56,6 +56,15 @@ def test_a_plan_groups_tenants_and_names_keys_alone(cluster: Embedded) -> None:
     assert "cAnArY" not in repr(rotation)
     empty = show(plan(cluster, [], everyone))
     assert "Nothing to do." in texts(empty)
+
+
+def test_a_rotation_says_who_does_not_have_the_grant(cluster: Embedded) -> None:
+    some = tenants(cluster, names=["tenant-1", "tenant-3"])
+    assert apply(cluster, plan(cluster, [Grant("s", generic("s", [("foo", CANARY)]))], some)).ok
+    new = generic("s", [("foo", b"new-" + CANARY)])
+    shown = texts(show(rotate(cluster, "s", TenantChoice(everyone=True), new)))
+    lacking = "tenant-0, tenant-2, tenant-4"
+    assert f"3 tenants have no such grant, and nothing is rotated there: {lacking}." in shown
 
 
 def test_a_forecast_stands_below_the_plan(cluster: Embedded) -> None:

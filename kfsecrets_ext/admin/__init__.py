@@ -10,7 +10,7 @@ itself, and `handover` writes what a controller needs to go on alone.
 
 from __future__ import annotations
 
-from .apply import apply
+from .apply import WouldNotStart, apply
 from .changes import Change, Plan
 from .checks import advice, problems
 from .compare import Field
@@ -67,6 +67,7 @@ __all__ = [
     "TenantNotFound",
     "Use",
     "Verification",
+    "WouldNotStart",
     "advice",
     "apply",
     "diagnose",

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
 from kfsecrets_ext.cluster import FIELD_MANAGER, LAST_APPLIED, PODDEFAULT, SECRET, Cluster
 from kfsecrets_ext.errors import Conflict, Forbidden, Rejected, SecretError
+from kfsecrets_ext.poddefaults import Finding
 
 from .changes import Change, Plan
 from .report import Outcome, Report, Row
 
-__all__ = ["apply"]
+__all__ = ["WouldNotStart", "apply"]
+
+
+class WouldNotStart(SecretError):
+    """Notebooks would not start with what a plan brings; nothing was written.
+
+    Attributes
+    ----------
+    findings : tuple of Finding
+        What stops them, and what mends it.
+    """
+
+    def __init__(self, findings: Iterable[Finding]):
+        self.findings = tuple(findings)
+        said = " ".join(map(str, self.findings[:_SHOWN]))
+        more = len(self.findings) - _SHOWN
+        super().__init__(
+            f"Nothing was written: notebooks would not start. {said}"
+            + (f" And {more} more." if more > 0 else "")
+        )
+
+
+_SHOWN = 5
 
 
 def apply(
@@ -21,6 +44,7 @@ def apply(
     plan: Plan,
     *,
     dry_run: bool = False,
+    ignore_findings: bool = False,
     progress: Callable[[int, int], None] | None = None,
     resume: Report | None = None,
 ) -> Report:
@@ -32,6 +56,8 @@ def apply(
     plan : Plan
     dry_run : bool
         Send everything, and have the server store nothing.
+    ignore_findings : bool
+        Write though the plan has `errors`.
     progress : callable, optional
         Called in this thread with the tenants that are done, and how many there are.
     resume : Report, optional
@@ -42,7 +68,14 @@ def apply(
     -------
     Report
         Ctrl-C stops new work; what is under way ends, and the report says what was not started.
+
+    Raises
+    ------
+    WouldNotStart
+        The forecast has errors: nothing is sent.
     """
+    if plan.errors and not ignore_findings:
+        raise WouldNotStart(plan.errors)
     work = _Work(cluster, plan, dry_run, resume)
     return work.run(progress or (lambda _done, _total: None))
 

@@ -54,8 +54,8 @@ class Change:
     fields : tuple of Field
         What differs.
     findings : tuple of Finding
-        Lint and the admission forecast, of a PodDefault; that kubectl keeps a copy of the values,
-        of a Secret.
+        Lint and the admission forecast, of a PodDefault; of a Secret, that kubectl keeps a copy of
+        the values, and what programs that read it would not take.
     note : str
         A sentence, or nothing.
     grant : str
@@ -192,6 +192,12 @@ class Plan:
         for tenant, findings in self.other_findings.items():
             for finding in findings:
                 yield tenant, finding
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """What of it stops notebooks from starting; `apply` writes nothing of such a plan."""
+        written = (finding for one in self.changes if one.writes for finding in one.findings)
+        return tuple(dict.fromkeys(one for one in written if one.severity == "error"))
 
     def only(self, names: Collection[str]) -> Plan:
         """Give the part of some tenants."""

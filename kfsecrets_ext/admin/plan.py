@@ -157,7 +157,8 @@ def _check_names(book: Book) -> None:
         names = [book.grant(number).name for number in numbers]
         for name in names:
             if names.count(name) > 1:
-                raise InvalidName("grant", name, reason=f"tenant {tenant} would get two of them")
+                reason = f"two grants for tenant {tenant} have it. Give one of them another name"
+                raise InvalidName("grant", name, reason=reason)
 
 
 @dataclass(slots=True)
@@ -537,7 +538,7 @@ class _Planner:
                 secret = self._secret(tenant, number, want, found)
                 poddefault = self._allowed(found.poddefaults[number])
                 if secret is not None:
-                    secret = self._allowed(secret)
+                    secret = _advised(self._allowed(secret), want)
                     yield secret
                     poddefault = _after(secret, poddefault)
                 yield poddefault
@@ -617,6 +618,31 @@ class _Planner:
 
         answers = in_order(ask, sorted(old), workers=self._cluster.workers)
         return {place: why for answer in answers for place, why in answer}
+
+
+def _advised(change: Change, want: Wanted) -> Change:
+    """Take in what programs that read the Secret would not take."""
+    if not want.advice or change.action not in (*_NEW, "unchanged"):
+        return change
+    found = (_unread(change.name, sentence) for sentence in want.advice)
+    return replace(change, findings=(*change.findings, *found))
+
+
+_NEW = ("create", "change", "recreate", "unknown")
+
+
+@cache
+def _unread(name: str, sentence: str) -> Finding:
+    """Give the finding of a Docker configuration that programs cannot use; one for all tenants."""
+    return Finding(
+        "docker-config",
+        "warning",
+        sentence.rstrip("."),
+        "whoever uses the registry with it",
+        "Write it as docker login does.",
+        subjects=(name,),
+        on=name,
+    )
 
 
 @cache

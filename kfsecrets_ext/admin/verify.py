@@ -197,6 +197,10 @@ class _Tenant:
 
     def _poddefaults(self, wanted: Sequence[_Wanted]) -> list[Check]:
         listed, error = read(lambda: list(self.cluster.list(PODDEFAULT, namespace=self.name)))
+        if listed is None and error is None:
+            what = "the cluster has no PodDefaults: their CRD is not installed"
+            fix = "install the PodDefault CRD of Kubeflow"
+            return [self._check("poddefault", "failed", what, one, fix=fix) for one in wanted]
         if listed is None:
             return [
                 self._check("poddefault", "unknown", f"PodDefaults may not be read: {error}", one)

@@ -11,7 +11,7 @@ from kfsecrets_ext.cluster import Cluster
 from kfsecrets_ext.errors import Forbidden, SecretError, Unreachable
 from kfsecrets_ext.values import SecretBytes
 
-from .checks import problems
+from .checks import advice, problems
 from .compare import SecretForm
 from .grant import Grant
 from .secret import SecretObject
@@ -48,6 +48,8 @@ class Wanted:
     unfit : Unfit or None
     hashed : bool
         Whether a Secret of another name is an older one of the same grant.
+    advice : tuple of str
+        What programs that read the Secret would not take, as `advice` says it.
     """
 
     grant: str
@@ -55,6 +57,7 @@ class Wanted:
     secret: SecretForm | None = None
     unfit: Unfit | None = None
     hashed: bool = False
+    advice: tuple[str, ...] = ()
 
 
 class Book:
@@ -168,7 +171,8 @@ class Book:
         secret = concrete.secret
         if isinstance(secret, SecretObject):
             form = SecretForm.of(secret, grant.name)
-            return Wanted(grant.name, secret.name, form, hashed=grant.hashed)
+            said = advice(secret)
+            return Wanted(grant.name, secret.name, form, hashed=grant.hashed, advice=said)
         return Wanted(grant.name, str(secret))
 
     def _source(self, number: int, tenant: Tenant) -> SecretObject | None:

@@ -314,15 +314,13 @@ def _grant(words: Words, source: Any) -> Grant:
 
 def _is_valid(words: Words, source: Any, grant: Grant) -> bool:
     """Say what the API server would refuse, before anything is sent."""
-    from kfsecrets_ext.admin import SecretObject, advice, problems
+    from kfsecrets_ext.admin import SecretObject, problems
 
     if not isinstance(source, SecretObject):
         return True
     refused = problems(source)
     for sentence in refused:
         sys.stderr.write(f"{_PROGRAM}: {sentence}\n")
-    for sentence in advice(source):
-        sys.stderr.write(f"{_PROGRAM}: warning: {sentence}\n")
     if not refused and not words.texts("template"):
         grant.poddefault()  # what is wrong with it is wrong for all tenants
     return not refused

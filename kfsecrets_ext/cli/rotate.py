@@ -9,7 +9,7 @@ from .sources import SOURCES
 from .verb import Verb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from kfsecrets_ext.admin import Plan, Rotation, Tenant, TenantChoice
     from kfsecrets_ext.cluster import Cluster
@@ -89,7 +89,7 @@ def _run(words: Words) -> int:
     dry_run(words)
     output(words, *FORMS)
     if words.text("canary") is not None and words.text("report") is not None:
-        raise BadUsage("--report goes with no --canary: give them to one command each")
+        raise BadUsage("--canary makes two reports, and --report saves one: leave one of them out")
     if words.texts("filename"):
         if words.before or has_sources(words):
             raise BadUsage("-f brings the names and the values: give nothing else")
@@ -195,7 +195,7 @@ def _carry_out(words: Words, cluster: Cluster, name: str, rotation: Rotation) ->
     from .text import line
     from .writing import Outcome, carry_out, dump, print_names
 
-    for note in (*kept(rotation), *_without(rotation, name)):
+    for note in kept(rotation):
         sys.stderr.write(f"{line(note)}\n")
     if not rotation.plans:
         sys.stderr.write("There is nothing to rotate in these tenants.\n")
@@ -231,14 +231,6 @@ def _carry_out(words: Words, cluster: Cluster, name: str, rotation: Rotation) ->
         reports = [one.report.to_json() for one in outcomes if one.report is not None]
         dump({"rotation": rotation.to_json(), "reports": reports}, str(form))
     return status
-
-
-def _without(rotation: Rotation, name: str) -> Iterator[str]:
-    """Say who was chosen and has no such grant."""
-    lacking = rotation.without
-    if lacking:
-        has = "1 tenant has" if len(lacking) == 1 else f"{len(lacking)} tenants have"
-        yield f"{has} no grant {name}, and nothing is rotated there: {_some(lacking)}."
 
 
 def _tenants(plan: Plan) -> str:

@@ -103,7 +103,7 @@ def carry_out(
     from .text import line
 
     mode, for_people = dry_run(words), words.text("output") is None
-    blocked = _errors(plan) and not words.switch("ignore-findings")
+    blocked = bool(plan.errors) and not words.switch("ignore-findings")
     asks = mode == "none" and bool(plan.pending) and not words.switch("yes")
     if mode == "client":
         if for_people:
@@ -181,7 +181,14 @@ def _apply(words: Words, cluster: Cluster, plan: Plan, *, dry_run: bool) -> Repo
     if place is not None:
         check_place(str(place))
     with ProgressLine("checking" if dry_run else "applying") as line:
-        return apply(cluster, plan, dry_run=dry_run, progress=line, resume=resume)
+        return apply(
+            cluster,
+            plan,
+            dry_run=dry_run,
+            ignore_findings=words.switch("ignore-findings"),
+            progress=line,
+            resume=resume,
+        )
 
 
 def _save(words: Words, report: Report) -> bool:
@@ -202,20 +209,10 @@ def _save(words: Words, report: Report) -> bool:
 
 def _status(plan: Plan, report: Report | None) -> int:
     if report is None:
-        return 1 if any(change.action in _LEFT for change in plan) or _errors(plan) else 0
+        return 1 if any(change.action in _LEFT for change in plan) or plan.errors else 0
     bad = (row.outcome not in ("done", "unchanged", "skipped") for row in report.rows)
     left = (row.outcome == "skipped" and row.action in _LEFT for row in report.rows)
     return 1 if any(bad) or any(left) else 0
-
-
-def _errors(plan: Plan) -> bool:
-    """Tell whether what would be written stops notebooks from starting."""
-    return any(
-        finding.severity == "error"
-        for change in plan
-        if change.writes
-        for finding in change.findings
-    )
 
 
 def _print(form: str, outcome: Outcome) -> None:

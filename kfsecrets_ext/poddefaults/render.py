@@ -104,7 +104,9 @@ def render(
     _check_name("secret", secret, 253)
     path = f"/secret/{secret}" if mount_path is None else mount_path
     if not path.startswith("/") or path.rstrip("/") == "" or ":" in path:
-        raise InvalidName("mount path", path, reason="it must be absolute, not '/', without ':'")
+        raise InvalidName(
+            "mount path", path, reason="it must start with '/', go on after it, and hold no ':'"
+        )
     volume = volume_name(name)
     source: dict[str, Any] = {"secretName": secret}
     if items is not None:

@@ -24,6 +24,7 @@ from kfsecrets_ext.admin import (
     Report,
     SecretObject,
     Tenant,
+    WouldNotStart,
     apply,
     plan,
     preset,
@@ -573,3 +574,22 @@ def test_nothing_that_is_said_holds_a_value(
     ]
     for spelled in (CANARY, coded(CANARY)[:16], base64.b64encode(f"u:{CANARY}".encode()).decode()):
         assert not [one for one in said if spelled in one]
+
+
+def test_a_plan_that_stops_notebooks_is_not_written_unless_it_is_to_be(
+    home: Home, cluster: Cluster, root: Cluster, make_tenants: Make
+) -> None:
+    tenants = make_tenants(1)
+    theirs = poddefault(tenants[0].name, "theirs")
+    theirs["spec"]["volumeMounts"][0]["mountPath"] = "/secret/test-secret"
+    theirs["spec"]["selector"] = {}
+    del theirs["metadata"]["labels"]
+    home.kubectl(theirs)
+    before = stored(root, tenants)
+    found = plan(cluster, [grant()], tenants)
+    for dry_run in (True, False):
+        with pytest.raises(WouldNotStart, match="/secret/test-secret") as caught:
+            apply(cluster, found, dry_run=dry_run)
+    assert "mount-path-clash" in {one.code for one in caught.value.findings}
+    assert stored(root, tenants) == before
+    assert apply(cluster, found, ignore_findings=True).ok

@@ -24,8 +24,10 @@ from kfsecrets_ext.admin import (
     Tenant,
     TenantChoice,
     apply,
+    docker_registry,
     generic,
     plan,
+    preset,
     rotate,
 )
 from kfsecrets_ext.admin import tenants as find_tenants
@@ -282,7 +284,10 @@ def test_one_tenant_that_cannot_get_a_grant_does_not_keep_it_from_others(
         (Grant("g", SecretObject("Bad_Name")), "cannot be the name of a secret"),
         (Grant("g", SecretObject("g", {"a": SecretBytes(bytes(1 << 20) + b"x")})), "over 1 MiB"),
         (Grant("g", generic("g"), items={"nokey": "x"}), "no key 'nokey'"),
-        (Grant("g", generic("g"), mount_path="relative"), "it must be absolute"),
+        (
+            Grant("g", generic("g"), mount_path="relative"),
+            "cannot be a mount path: it must start with",
+        ),
         (Grant("g", FromSecret("kube-nowhere", "none")), "there is none"),
     ],
 )
@@ -301,7 +306,7 @@ def test_a_name_is_granted_to_a_tenant_once_and_a_grant_says_to_whom(
     cluster: Cluster, make_tenants: Make
 ) -> None:
     tenants = make_tenants(1)
-    with pytest.raises(InvalidName, match="would get two of them"):
+    with pytest.raises(InvalidName, match="two grants for tenant"):
         plan(cluster, [grant(), grant(foo="2")], tenants)
     other = Grant("other", SecretObject("test-secret"))
     with pytest.raises(InvalidName, match="test-secret and other would both write it"):
@@ -619,3 +624,30 @@ def test_progress_counts_tenants_and_ends_at_all_of_them(
     apply(cluster, found, progress=lambda done, all_: seen.append((done, all_)))
     assert seen[-1] == (3, 3)
     assert seen == sorted(seen)
+
+
+def test_registry_credentials_that_programs_do_not_find_are_told(
+    cluster: Cluster, make_tenants: Make
+) -> None:
+    tenants = make_tenants(2)
+
+    def told(server: str) -> list[tuple[str, str]]:
+        grants = [preset("docker", username="u", password=CANARY, server=server)]
+        found = plan(cluster, grants, tenants)
+        assert CANARY not in f"{found.to_json()}{found.changes}"
+        return [(tenant, one.what) for tenant, one in found.findings if one.code == "docker-config"]
+
+    assert told("https://index.docker.io/v1/") == []
+    said = told("docker.io")
+    assert {tenant for tenant, _ in said} == {one.name for one in tenants}
+    assert all("every program understands 'https://index.docker.io/v1/'" in one for _, one in said)
+
+
+def test_a_rotation_to_a_registry_that_programs_do_not_find_is_told(
+    cluster: Cluster, make_tenants: Make
+) -> None:
+    tenants = make_tenants(1)
+    apply(cluster, plan(cluster, [preset("docker", username="u", password=CANARY)], tenants))
+    new = docker_registry("docker-config", username="u", password=CANARY, server="docker.io")
+    (made,) = rotate(cluster, "docker-config", tenants, new).plans
+    assert "docker-config" in {one.code for _, one in made.findings}

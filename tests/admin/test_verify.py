@@ -24,8 +24,9 @@ from kfsecrets_ext.admin.running import notebooks as brought_together
 from kfsecrets_ext.admin.running import reached
 from kfsecrets_ext.admin.tenants import Tenant
 from kfsecrets_ext.admin.verify import Check, Verification, verify
-from kfsecrets_ext.cluster import POD, STATEFULSET, Cluster, Kind, connect
-from kfsecrets_ext.errors import Forbidden, Unreachable
+from kfsecrets_ext.cluster import POD, PODDEFAULT, STATEFULSET, Cluster, Kind, connect
+from kfsecrets_ext.cluster.embedded import Embedded
+from kfsecrets_ext.errors import ClusterError, Forbidden, Unreachable
 from kfsecrets_ext.poddefaults import admit
 from kfsecrets_ext.values import SecretBytes
 
@@ -706,6 +707,24 @@ def test_nothing_is_said_of_a_pod_that_may_not_be_looked_at(
     assert check.state == "unknown"
     assert f"its {kind.kind if kind == STATEFULSET else 'pod'} may not be read" in check.what
     assert not [one for one in found.failed if one.subject == "notebook"]
+
+
+def test_a_cluster_without_the_crd_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "namespaces" / "alice").mkdir(parents=True)
+    cluster: Any = Embedded(tmp_path)
+    listed = cluster.list
+
+    def without(kind: Kind, **options: Any) -> Iterator[Any]:
+        if kind == PODDEFAULT:
+            raise ClusterError("it has no PodDefaults: …", reason="NotFound")
+        found: Iterator[Any] = listed(kind, **options)
+        return found
+
+    cluster.list = without
+    check = only(verify(cluster, ["aws"], ["alice"]), "poddefault")
+    assert check.state == "failed"
+    assert check.what == "the cluster has no PodDefaults: their CRD is not installed"
+    assert check.fix
 
 
 def test_the_notebooks_own_container_is_known_by_its_name() -> None:

@@ -688,7 +688,7 @@ def test_a_rotation_for_all_is_one_for_those_that_have_the_grant(home: Home) -> 
     assert home.state() == before
     done = home.run(*words, "-A", stdin=f"{CANARY}-new")
     assert done.returncode == 0, done.stderr
-    assert f"no grant {name}, and nothing is rotated there: " in done.stderr
+    assert "no such grant, and nothing is rotated there: " in done.stderr
     assert home.value(name, "foo") == f"{CANARY}-new"
     (home.files / "value").write_text(f"{CANARY}-file")
     done = home.run("rotate", "-f", file, "-A", "-o", "json")

@@ -19,6 +19,7 @@ from nbclient import NotebookClient
 from rig.apiserver import ApiServer
 from rig.homes import administrator_kubeconfig, poddefault
 
+from kfsecrets_ext.admin import WouldNotStart
 from kfsecrets_ext.cluster import PODDEFAULT, SECRET
 from kfsecrets_ext.demo.follow import following
 from kfsecrets_ext.demo.pod import SETUP, TOUR, DemoPod, lay_out, packaged
@@ -172,7 +173,7 @@ def test_a_plan_that_stops_notebooks_is_not_applied(cells: Callable[..., dict[st
     taken = [{"name": "volume-other", "mountPath": "/secret/test-secret", "readOnly": True}]
     known["cluster"].create(poddefault("alice", "other", volumeMounts=taken))
     cells("plan")
-    with pytest.raises(RuntimeError, match="Nothing was written: notebooks would not start") as it:
+    with pytest.raises(WouldNotStart, match="Nothing was written: notebooks would not") as it:
         cells("apply")
     # what the table above it says
     assert "mount-path-clash" in {one.code for _, one in known["plan"].findings}
