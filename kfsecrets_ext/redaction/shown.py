@@ -233,18 +233,18 @@ def _edited(text: str, edits: list[Range]) -> str:
 def _dumps(index: Index, text: str) -> Iterator[Range]:
     """Give the dumps, with what is shown beside their digits, that hold a value."""
     lines: list[re.Match[str]] = []
-    data = b""
+    data = bytearray()
     for match in _DUMP.finditer(text):
         if lines and not _follows(lines[-1], match):
             yield from _dump(index, text, lines, data)
-            lines, data = [], b""
+            lines, data = [], bytearray()
         lines.append(match)
         data += _bytes(match)
     if lines:
         yield from _dump(index, text, lines, data)
 
 
-def _dump(index: Index, text: str, lines: list[re.Match[str]], data: bytes) -> Iterator[Range]:
+def _dump(index: Index, text: str, lines: list[re.Match[str]], data: bytearray) -> Iterator[Range]:
     content = data.decode("utf-8", "surrogateescape")
     if index.is_quiet(content):
         return
