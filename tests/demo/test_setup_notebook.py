@@ -17,7 +17,7 @@ from demo.running import environment
 from demo.values import leaks, values
 from nbclient import NotebookClient
 from rig.apiserver import ApiServer
-from rig.homes import administrator_kubeconfig, poddefault
+from rig.homes import administrator_kubeconfig, kubeconfig_as, poddefault
 
 from kfsecrets_ext.admin import WouldNotStart
 from kfsecrets_ext.cluster import PODDEFAULT, SECRET
@@ -199,34 +199,43 @@ def test_a_rotation_that_fails_is_told(
     assert "you may not do that." in report
 
 
+@pytest.mark.parametrize("who", ["administrator", "tenant"])
 def test_it_runs_on_a_real_cluster(
-    api_server: ApiServer, make_webhook, tenant_labels, tmp_path: Path, monkeypatch
+    api_server: ApiServer, make_webhook, tenant_labels, tmp_path: Path, monkeypatch, who: str
 ) -> None:
     make_webhook(lambda _: {"allowed": True})
-    api_server.create_tenant("setup-notebook", labels=tenant_labels)
+    space = f"setup-notebook-of-{who}"
+    api_server.create_tenant(space, labels=tenant_labels)
     for name in [name for name in os.environ if name.startswith(("JUPYTER", "KFSECRETS_"))]:
         monkeypatch.delenv(name)
     for name in ("PATH", "PYDEVD_DISABLE_FILE_VALIDATION"):
         monkeypatch.setenv(name, environment(tmp_path)[name])
-    # as the administrator with the least rights
-    monkeypatch.setenv("KUBECONFIG", str(administrator_kubeconfig(api_server, tmp_path)))
+    if who == "administrator":
+        # with the least rights
+        config = administrator_kubeconfig(api_server, tmp_path)
+    else:
+        account = f"system:serviceaccount:{space}:default-editor"
+        config = kubeconfig_as(account, api_server, tmp_path)
+    monkeypatch.setenv("KUBECONFIG", str(config))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("KFSECRETS_ROOTS", str(tmp_path / "secret"))
-    text = packaged(SETUP).replace('[\\"alice\\"]', '[\\"setup-notebook\\"]')
-    assert "setup-notebook" in text
+    text = packaged(SETUP).replace('[\\"alice\\"]', f'[\\"{space}\\"]')
+    assert space in text
     notebook = execute(text, tmp_path)
     assert outputs(notebook, "connect").startswith(f"kubernetes cluster at {api_server.url}")
+    listed = outputs(notebook, "tenants")
+    assert space in listed if who == "administrator" else "may not list Namespaces" in listed
     assert outputs(notebook, "apply").count(" done") == 4
     assert outputs(notebook, "remove") == outputs(notebook, "restart") == ""
     assert "not mount it" in outputs(notebook, "arrived")
     known: set[bytes] = set()
-    path = "/api/v1/namespaces/setup-notebook/secrets"
+    path = f"/api/v1/namespaces/{space}/secrets"
     for name in ("test-secret", "docker-config"):
         stored = api_server.call("GET", f"{path}/{name}").body
         known |= {base64.b64decode(value) for value in stored["data"].values()}
         poddefault = api_server.call(
-            "GET", f"/apis/kubeflow.org/v1alpha1/namespaces/setup-notebook/poddefaults/{name}"
+            "GET", f"/apis/kubeflow.org/v1alpha1/namespaces/{space}/poddefaults/{name}"
         )
         assert poddefault.status == 200
     assert len(known) == 2

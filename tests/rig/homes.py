@@ -109,9 +109,14 @@ def administrator(server: ApiServer) -> Cluster:
 def administrator_kubeconfig(server: ApiServer, directory: Path) -> Path:
     """Write a kubeconfig with which our programs act as `ADMINISTRATOR`; kubectl does, too."""
     administrator(server).close()
+    return kubeconfig_as(ADMINISTRATOR, server, directory)
+
+
+def kubeconfig_as(who: str, server: ApiServer, directory: Path) -> Path:
+    """Write a kubeconfig with which one acts as somebody."""
     held = json.loads(server.kubeconfig.read_text(encoding="utf-8"))
-    held["users"][0]["user"]["as"] = ADMINISTRATOR
-    path = directory / "administrator"
+    held["users"][0]["user"]["as"] = who
+    path = directory / "kubeconfig"
     path.write_text(json.dumps(held), encoding="utf-8")
     return path
 
