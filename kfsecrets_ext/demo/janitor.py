@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _PATIENCE = 10.0  # s, for a server to shut its kernels down
 
@@ -55,17 +55,31 @@ def end(process: int, patience: float = _PATIENCE) -> None:
 
 
 def clear(directory: str) -> None:
-    """Remove a directory, though kernels that are ending may still write there.
+    """Remove a directory, and end the kernels that run in it without a server.
 
     Parameters
     ----------
     directory : str
     """
     for _ in range(50):
+        # One that had only begun to start would make the directory again.
+        for kernel in _kernels(directory):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(kernel, signal.SIGKILL)
         shutil.rmtree(directory, ignore_errors=True)
         if not os.path.lexists(directory):
             return
         time.sleep(0.1)
+
+
+def _kernels(directory: str) -> Iterator[int]:
+    """Yield the processes whose runtime directory is in a directory."""
+    mark = b"\0JUPYTER_RUNTIME_DIR=" + os.fsencode(os.path.join(directory, ""))
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if name.isdigit() and int(name) not in (os.getpid(), os.getppid()):
+            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:
+                if mark in b"\0" + file.read():
+                    yield int(name)
 
 
 def _runs(process: int) -> bool:

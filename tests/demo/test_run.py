@@ -17,6 +17,8 @@ from demo.running import Demo, environment, kfsecrets
 from demo.values import leaks, values
 from rig.ports import reserved
 
+from kfsecrets_ext.demo.janitor import clear
+
 pytestmark = pytest.mark.slow
 
 CHECKOUT = Path(__file__).parents[2]
@@ -152,6 +154,28 @@ def test_killed_outright_it_leaves_nothing_behind_either(tmp_path: Path) -> None
         demo.process.kill()
         demo.process.wait()
         until_gone(demo)
+
+
+def test_a_kernel_that_only_starts_does_not_make_the_directory_again(tmp_path: Path) -> None:
+    directory = tmp_path / "demo"
+    (directory / "run").mkdir(parents=True)
+    made = f"import os; place = {str(directory / 'run')!r}; print(flush=True)\n"
+    made += "while True: os.makedirs(place, exist_ok=True)"
+    ours = {**os.environ, "JUPYTER_RUNTIME_DIR": str(directory / "run" / "jupyter")}
+    others = {**os.environ, "JUPYTER_RUNTIME_DIR": f"{directory}-of-another"}
+    other = subprocess.Popen([sys.executable, "-c", "input()"], env=others, stdin=subprocess.PIPE)
+    kernel = subprocess.Popen([sys.executable, "-c", made], env=ours, stdout=subprocess.PIPE)
+    try:
+        assert kernel.stdout is not None
+        kernel.stdout.readline()
+        clear(str(directory))
+        assert kernel.wait(30) == -signal.SIGKILL
+        assert not directory.exists()
+        assert other.poll() is None
+    finally:
+        kernel.kill()
+        kernel.communicate()
+        other.communicate()
 
 
 def test_a_killed_server_is_noticed(tmp_path: Path) -> None:
