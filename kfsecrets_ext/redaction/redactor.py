@@ -214,9 +214,9 @@ class Redactor:
         -------
         Masked
         """
-        if not may_hide(text):
-            return Masked(text, ())
         try:
+            if not may_hide(text):
+                return Masked(text, ())
             shown, ranges = look(self.index(), text)
             return Masked(shown, tuple(Finding(one.label, one.rule) for one in ranges))
         except Exception:  # noqa: BLE001 - whatever it is, the text must not pass

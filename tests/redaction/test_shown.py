@@ -213,9 +213,10 @@ def test_markup_and_dumps_without_a_value_stay() -> None:
         assert redactor.mask_shown(text) == (text, ())
 
 
-def test_a_failure_masks_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("part", ["look", "may_hide"])
+def test_a_failure_masks_the_text(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     redactor = known(VALUES[0])
-    monkeypatch.setattr("kfsecrets_ext.redaction.redactor.look", lambda *_: 1 / 0)
+    monkeypatch.setattr(f"kfsecrets_ext.redaction.redactor.{part}", lambda *_: 1 / 0)
     masked = redactor.mask_shown(f"<b>{VALUES[0]}</b>")
     assert VALUES[0] not in masked.text
     assert masked.findings[0].rule == "failed"
