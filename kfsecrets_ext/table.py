@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kfsecrets_ext.admin import Change, Plan, Report, Rotation, Tenant
     from kfsecrets_ext.admin.result import Result
 
-__all__ = ["COLUMNS", "Progress", "SecretTable", "Table", "kept", "list_secrets", "show"]
+__all__ = ["COLUMNS", "Progress", "SecretTable", "Table", "kept", "list_secrets", "show", "some"]
 
 COLUMNS = ("NAME", "KEYS", "SOURCE", "STATE")
 
@@ -190,9 +190,7 @@ def kept(rotation: Rotation) -> Iterator[str]:
     lacking = rotation.without
     if lacking:
         has = "1 tenant has" if len(lacking) == 1 else f"{len(lacking)} tenants have"
-        more = f" and {len(lacking) - _SOME} more" if len(lacking) > _SOME else ""
-        names = ", ".join(lacking[:_SOME]) + more
-        yield f"{has} no such grant, and nothing is rotated there: {names}."
+        yield f"{has} no such grant, and nothing is rotated there: {some(lacking)}."
     if rotation.uses is None:
         yield "Pods may not be listed: who keeps the old value is not known."
     for use in rotation.uses or ():
@@ -201,6 +199,21 @@ def kept(rotation: Rotation) -> Iterator[str]:
             f"{use.tenant}/{notebook} keeps the old value of {use.secret} until it is restarted: "
             f"{_HOW.get(use.how, use.how)}."
         )
+
+
+def some(names: Sequence[str]) -> str:
+    """Name the first five, and say how many more there are.
+
+    Parameters
+    ----------
+    names : sequence of str
+
+    Returns
+    -------
+    str
+    """
+    more = f" and {len(names) - _SOME} more" if len(names) > _SOME else ""
+    return ", ".join(names[:_SOME]) + more
 
 
 class Progress:

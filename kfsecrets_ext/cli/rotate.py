@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-_SHOWN = 5
-
 _DESCRIPTION = """\
 Give a grant's Secret new values, in the tenants that have it: a canary first where one is asked
 for. -A and -l mean those that have it; who is named with -n has to. Notebooks that mount the
@@ -234,12 +232,9 @@ def _carry_out(words: Words, cluster: Cluster, name: str, rotation: Rotation) ->
 
 
 def _tenants(plan: Plan) -> str:
-    return _some([one.name for one in plan.tenants])
+    from kfsecrets_ext.table import some
 
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return some([one.name for one in plan.tenants])
 
 
 def _is_proved(cluster: Cluster, name: str, plan: Plan) -> bool:
